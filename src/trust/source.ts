@@ -1,0 +1,113 @@
+/**
+ * Where a collection's trust data is read from and published to. A Notary v1 server is one source; plain TUF
+ * repositories and registries are others. Use cases know this interface only.
+ */
+import type { JsonValue } from "../base/json.ts";
+import type { Pin } from "./pin.ts";
+
+/** A public key as reports show it. */
+export interface KeyReport {
+  /** The id under which the metadata lists the key (Notary: its canonical id). */
+  readonly keyId: string;
+  /** Lower-case hex sha256 of the key's SubjectPublicKeyInfo DER. */
+  readonly fingerprint: string;
+}
+
+/** One role's metadata as it was verified. */
+export interface RoleReport {
+  readonly role: string;
+  readonly version: number;
+  readonly expires: Date;
+  readonly threshold: number;
+  /** The keys whose signatures counted. */
+  readonly signedBy: readonly KeyReport[];
+  readonly from: "network" | "cache";
+}
+
+/** A signed name → content mapping. */
+export interface SignedTarget {
+  readonly name: string;
+  /** Length of the content in bytes. */
+  readonly length: number;
+  /** Lower-case hex by algorithm; sha256, sha512 or both. Others are dropped. */
+  readonly hashes: { readonly sha256?: string; readonly sha512?: string };
+  readonly custom: JsonValue | undefined;
+  /** The role that signed this mapping, e.g. `targets` or `targets/releases`. */
+  readonly role: string;
+}
+
+/** Verified metadata of one collection at one moment. Pure: no call does I/O. */
+export interface TrustedCollection {
+  /** The name signed in root: for Notary the GUN. */
+  readonly name: string;
+  /** Root, timestamp, snapshot, targets, then delegations in the order they are searched. */
+  readonly roles: readonly RoleReport[];
+  /** The root role's keys. */
+  readonly rootKeys: readonly KeyReport[];
+  /** True where the root was trusted because it was the first one seen, by this very call. */
+  readonly firstUse: boolean;
+  /** Anything a person should know that is not a failure: near expiry, a skipped delegation. */
+  readonly warnings: readonly string[];
+  /** The mapping for a name, in the search order of the source; undefined where none is signed. */
+  find(name: string): SignedTarget | undefined;
+  /** Every signed name once, sorted by name. */
+  list(): readonly SignedTarget[];
+}
+
+export interface OpenOptions {
+  /** What the root must match. */
+  readonly pin?: Pin | undefined;
+  /** What to do where there is neither a pin nor a stored root: trust the first root seen, or refuse. */
+  readonly firstUse: "accept" | "refuse";
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Changes to one role's targets. */
+export type TargetEdit =
+  | {
+      readonly action: "add";
+      readonly name: string;
+      readonly length: number;
+      readonly hashes: { readonly sha256?: string; readonly sha512?: string };
+      readonly custom?: JsonValue | undefined;
+    }
+  | { readonly action: "remove"; readonly name: string };
+
+/**
+ * Computes the wanted edits from the newest verified state (undefined: the collection does not exist yet).
+ * Called again with the newer state when another publisher was faster, so it must be a pure function of it.
+ */
+export type EditTargets = (current: TrustedCollection | undefined) => readonly TargetEdit[];
+
+export interface PublishOptions extends OpenOptions {
+  /** Roles to sign in, e.g. `["targets/releases"]`; undefined: where the source's conventions put it. */
+  readonly roles?: readonly string[] | undefined;
+}
+
+export interface PublishResult {
+  /** True where this publish made the collection. */
+  readonly created: boolean;
+  /** The state that the source now serves, read back and verified. */
+  readonly collection: TrustedCollection;
+  /** Until when the published state verifies without another signature. */
+  readonly freshUntil: Date;
+}
+
+/**
+ * A trust source.
+ *
+ * Obligations: `open` runs the whole client workflow and persists nothing before everything is verified; a
+ * failed read is never "no such collection" (TRUST_NOT_FOUND is only for the source's own statement that it
+ * has none, and never where a root is stored or pinned: that is a failure too); `publish` loses no
+ * concurrent publisher's update, creates a collection only where there is none, and on failure leaves what
+ * is served as it was.
+ */
+export interface TrustSource {
+  readonly kind: "notary" | "tuf" | "oci" | "bundle";
+  /** Where: a URL or a path, for people. */
+  readonly location: string;
+  open(collection: string, options: OpenOptions): Promise<TrustedCollection>;
+  /** True where a root for this collection is stored: it was opened, or first used, before. */
+  isKnown(collection: string): Promise<boolean>;
+  publish(collection: string, edit: EditTargets, options: PublishOptions): Promise<PublishResult>;
+}
