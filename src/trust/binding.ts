@@ -1,0 +1,164 @@
+/**
+ * Compares what a collection signed with what a registry's tag names. Pure: the one place that decides
+ * whether the two agree (DESIGN "Pull").
+ */
+import { digestHex, type Digest } from "../base/digest.ts";
+import { TrustError } from "../base/errors.ts";
+import type { Check, Note, Verified } from "./report.ts";
+import type { SignedTarget } from "./source.ts";
+import { readBinding } from "./target-custom.ts";
+
+/** A manifest as a reference named it, with the one module found in it. */
+export interface FoundArtifact {
+  readonly digest: Digest;
+  /** Length of the manifest in bytes. */
+  readonly size: number;
+  readonly format: string;
+  readonly module: { readonly digest: Digest; readonly size: number };
+}
+
+/** The signed content of a target: what the released bytes must turn out to be. */
+export interface ExpectedModule {
+  readonly length: number;
+  readonly hashes: { readonly sha256?: string; readonly sha512?: string };
+}
+
+export interface Binding {
+  readonly verified: Exclude<Verified, "none">;
+  readonly module: ExpectedModule;
+  /** Under which digest the registry has the module. */
+  readonly blob: { readonly digest: Digest; readonly size: number };
+  readonly checks: readonly Check[];
+  readonly notes: readonly Note[];
+}
+
+/**
+ * Binds a signed target to what the registry's tag names.
+ *
+ * @param found the tag's artifact; undefined where the registry has no such tag
+ * @param reference for messages
+ * @throws {TrustError} TAG_MISMATCH, TARGET_MISMATCH
+ */
+export function bindTarget(target: SignedTarget, found: FoundArtifact | undefined, reference: string): Binding {
+  const binding = readBinding(target.custom, target.name);
+  if (binding === undefined) return bindForeignTarget(target, found, reference);
+  const signed = signedBlob(target, reference);
+  if (found !== undefined && binding.manifests.includes(found.digest)) {
+    requireSameModule(target, found, reference);
+    return {
+      verified: "artifact",
+      module: target,
+      blob: signed,
+      checks: [{ check: "tag-agrees", detail: `the tag names the signed manifest ${found.digest}` }],
+      notes: [],
+    };
+  }
+  if (found === undefined || found.digest === binding.replaces) {
+    const state = found === undefined ? "has no such tag yet" : `still names the previous manifest ${found.digest}`;
+    return {
+      verified: "module",
+      module: target,
+      blob: signed,
+      checks: [{ check: "tag-replaced", detail: `the registry ${state}, which the signed target replaces` }],
+      notes: [
+        {
+          code: "publish-under-way",
+          message: `${reference} was signed, but the registry ${state}; delivered the signed module`,
+        },
+      ],
+    };
+  }
+  if (sameModule(target, found)) return repackaged(target, found);
+  throw new TrustError(
+    "TAG_MISMATCH",
+    `${reference} is not what was signed: the tag names manifest ${found.digest} with module ${found.module.digest}, ` +
+      `signed are manifest ${binding.manifests.join(" or ")} with module ${signed.digest}`,
+    {
+      role: target.role,
+      hint: "The tag was moved or the registry was tampered with; do not use what it serves, and tell the publisher",
+      details: {
+        expected: binding.manifests,
+        got: found.digest,
+        expectedModule: signed.digest,
+        gotModule: found.module.digest,
+      },
+    },
+  );
+}
+
+/** Targets of Notary's own clients: of the module's bytes (2019 wasm-to-oci) or of the manifest's (docker trust). */
+function bindForeignTarget(target: SignedTarget, found: FoundArtifact | undefined, reference: string): Binding {
+  if (found === undefined) {
+    throw new TrustError("TAG_MISMATCH", `${reference} is signed, but the registry has no such tag`, {
+      role: target.role,
+      hint: "The publisher's push may not be complete; push the module again",
+      details: { got: null },
+    });
+  }
+  if (target.hashes.sha256 === digestHex(found.digest) && target.length === found.size) {
+    return {
+      verified: "artifact",
+      module: { length: found.module.size, hashes: { sha256: digestHex(found.module.digest) } },
+      blob: found.module,
+      checks: [{ check: "manifest-signed", detail: `the target signs the manifest ${found.digest} itself` }],
+      notes: [],
+    };
+  }
+  if (sameModule(target, found)) return repackaged(target, found);
+  throw new TrustError(
+    "TARGET_MISMATCH",
+    `${reference} is not what was signed: the registry has module ${found.module.digest} (${found.module.size} bytes), ` +
+      `signed is ${describeHashes(target)} (${target.length} bytes)`,
+    {
+      role: target.role,
+      hint: "The module was replaced or pushed without signing; do not use it, and tell the publisher",
+      details: { expected: describeHashes(target), got: found.module.digest },
+    },
+  );
+}
+
+function repackaged(target: SignedTarget, found: FoundArtifact): Binding {
+  return {
+    verified: "module",
+    module: target,
+    blob: found.module,
+    checks: [{ check: "tag-has-module", detail: `the manifest ${found.digest} holds the signed module` }],
+    notes: [
+      {
+        code: "artifact-not-signed",
+        message: `module verified, artifact not: the manifest ${found.digest}, its config and annotations are not signed`,
+      },
+    ],
+  };
+}
+
+/** A target without sha256 cannot be compared before the download; its sha512 is checked on the bytes. */
+function sameModule(target: SignedTarget, found: FoundArtifact): boolean {
+  if (target.length !== found.module.size) return false;
+  return target.hashes.sha256 === undefined || target.hashes.sha256 === digestHex(found.module.digest);
+}
+
+function requireSameModule(target: SignedTarget, found: FoundArtifact, reference: string): void {
+  if (sameModule(target, found)) return;
+  throw new TrustError(
+    "TARGET_MISMATCH",
+    `${reference} contradicts itself: the signed manifest ${found.digest} holds module ${found.module.digest}, ` +
+      `the target signs ${describeHashes(target)}`,
+    { role: target.role, details: { expected: describeHashes(target), got: found.module.digest } },
+  );
+}
+
+function signedBlob(target: SignedTarget, reference: string): { digest: Digest; size: number } {
+  if (target.hashes.sha256 === undefined) {
+    throw new TrustError("TARGET_MISMATCH", `${reference} is signed without the sha256 that finds its blob`, {
+      role: target.role,
+      details: { expected: "sha256", got: describeHashes(target) },
+    });
+  }
+  return { digest: `sha256:${target.hashes.sha256}`, size: target.length };
+}
+
+function describeHashes(target: ExpectedModule): string {
+  if (target.hashes.sha256 !== undefined) return `sha256:${target.hashes.sha256}`;
+  return `sha512:${target.hashes.sha512 ?? ""}`;
+}

@@ -1,0 +1,92 @@
+/**
+ * Pins and first-use records: which references must verify, against which collection of which source, and
+ * which root keys are expected. Kept in one small file of the user's, apart from any cache.
+ */
+import { UsageError } from "../base/errors.ts";
+import type { Pin } from "./pin.ts";
+
+/** Where a pinned collection is found. */
+export interface PinnedSource {
+  readonly kind: "notary";
+  /** Base URL of the trust server. */
+  readonly server: string;
+}
+
+export interface PinEntry {
+  /** A repository (`ghcr.io/acme/app`), or a prefix ending in `/{rest}` that stands for all below it. */
+  readonly pattern: string;
+  /** The collection to expect; may repeat `{rest}`. */
+  readonly collection: string;
+  readonly source: PinnedSource;
+  /** What the root must match; empty for a first-use record, whose root is kept in the trust state. */
+  readonly pin: Pin;
+  /** True where nobody checked the root: it was the first one seen. */
+  readonly firstUse: boolean;
+  /** When it was written. */
+  readonly added: Date;
+}
+
+/**
+ * Keeps pins.
+ *
+ * Obligations: `put` replaces the entry of the same pattern, is atomic and durable, and loses no concurrent
+ * writer's entry; a file that cannot be read is an error, never "no pins".
+ */
+export interface PinStore {
+  list(): Promise<readonly PinEntry[]>;
+  put(entry: PinEntry): Promise<void>;
+  remove(pattern: string): Promise<boolean>;
+}
+
+export interface PinMatch {
+  readonly entry: PinEntry;
+  /** The collection, `{rest}` filled in. */
+  readonly collection: string;
+}
+
+const REST = "/{rest}";
+
+/** Checks a pattern and its collection. @throws {UsageError} USAGE */
+export function checkPattern(pattern: string, collection: string): void {
+  const wildcards = pattern.split("{").length - 1;
+  const wellFormed = wildcards === 0 || (wildcards === 1 && pattern.endsWith(REST) && pattern.length > REST.length);
+  const collectionWildcards = collection.split("{").length - 1;
+  const matching = wildcards === 0 ? collectionWildcards === 0 : collectionWildcards === 0 || collection.endsWith(REST);
+  if (wellFormed && matching) return;
+  throw new UsageError("USAGE", `the pin ${JSON.stringify(pattern)} → ${JSON.stringify(collection)} has no meaning`, {
+    hint: "Use a whole repository, or a prefix that ends in /{rest} on both sides",
+  });
+}
+
+/**
+ * Finds the pin for a repository: the exact one, else the longest prefix.
+ *
+ * @param repository registry and repository without tag, e.g. `ghcr.io/acme/app`
+ */
+export function matchPin(entries: readonly PinEntry[], repository: string): PinMatch | undefined {
+  let best: PinMatch | undefined;
+  for (const entry of entries) {
+    if (entry.pattern === repository) return { entry, collection: entry.collection };
+    if (!entry.pattern.endsWith(REST)) continue;
+    const prefix = entry.pattern.slice(0, -REST.length + 1);
+    const rest = repository.slice(prefix.length);
+    if (!repository.startsWith(prefix) || rest === "") continue;
+    if (best !== undefined && best.entry.pattern.length > entry.pattern.length) continue;
+    best = { entry, collection: entry.collection.replace("{rest}", () => rest) };
+  }
+  return best;
+}
+
+/** A store in memory, for tests and embedders. */
+export function memoryPinStore(initial: readonly PinEntry[] = []): PinStore {
+  const entries = new Map(initial.map((entry) => [entry.pattern, entry]));
+  return {
+    list: () => Promise.resolve([...entries.values()]),
+    put: (entry) => {
+      checkPattern(entry.pattern, entry.collection);
+      entries.set(entry.pattern, entry);
+      return Promise.resolve();
+    },
+    remove: (pattern) => Promise.resolve(entries.delete(pattern)),
+  };
+}

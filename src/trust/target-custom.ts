@@ -1,0 +1,60 @@
+/**
+ * What this project writes into a target's `custom`: the manifests that were signed together with the
+ * module's bytes. It lets a consumer verify the whole artifact, and tells a publish that is under way from an
+ * attack on the tag.
+ */
+import { parseDigest, type Digest } from "../base/digest.ts";
+import { isJsonObject, type JsonObject, type JsonValue } from "../base/json.ts";
+import { JsonCursor } from "../base/json-cursor.ts";
+import { TrustError } from "../base/errors.ts";
+
+/** Our member of `custom`; other members belong to other tools and are kept. */
+const MEMBER = "wasm-to-oci";
+
+/** A module in several formats and registries has a few manifests; more means something is wrong. */
+const MAX_MANIFESTS = 64;
+
+export interface TargetBinding {
+  /** Manifests whose module is the signed target. The first one is the one that the tag should name. */
+  readonly manifests: readonly Digest[];
+  /** The manifest that the tag named before this mapping was published. */
+  readonly replaces?: Digest | undefined;
+}
+
+/** Adds our member to a target's `custom`, keeping what others wrote there. */
+export function withBinding(custom: JsonValue | undefined, binding: TargetBinding): JsonObject {
+  const merged: JsonObject = Object.assign(Object.create(null) as JsonObject, isJsonObject(custom) ? custom : {});
+  const member: JsonObject = { manifests: [...binding.manifests] };
+  if (binding.replaces !== undefined) member["replaces"] = binding.replaces;
+  merged[MEMBER] = member;
+  return merged;
+}
+
+/**
+ * Reads our member of a target's `custom`.
+ *
+ * @returns undefined where another tool signed the target
+ * @throws {TrustError} TARGET_MISMATCH where the member is ours but broken: it is signed, so nothing is guessed around it
+ */
+export function readBinding(custom: JsonValue | undefined, target: string): TargetBinding | undefined {
+  if (!isJsonObject(custom) || !(MEMBER in custom)) return undefined;
+  const fault = (message: string): TrustError =>
+    new TrustError("TARGET_MISMATCH", `the signed target ${JSON.stringify(target)} carries a broken binding: ${message}`, {
+      hint: "Sign the target again with a current version",
+      details: { target },
+    });
+  const cursor = new JsonCursor(custom[MEMBER], fault, `custom["${MEMBER}"]`).object(["manifests", "replaces"]);
+  const manifests = cursor.field("manifests").array(MAX_MANIFESTS).map(readDigest);
+  if (manifests.length === 0) cursor.field("manifests").fail("lists no manifest");
+  const replaces = cursor.field("replaces");
+  return { manifests, replaces: replaces.absent ? undefined : readDigest(replaces) };
+}
+
+function readDigest(cursor: JsonCursor): Digest {
+  const text = cursor.string();
+  try {
+    return parseDigest(text);
+  } catch {
+    return cursor.fail(`${JSON.stringify(text)} is not a digest`);
+  }
+}
