@@ -26,9 +26,11 @@ const USAGE_CODES = {
   REFERENCE_INVALID: "usage",
   GUN_INVALID: "usage",
   TARGET_NAME_INVALID: "usage",
+  TARGET_INVALID: "usage",
   ROLE_INVALID: "usage",
   PASSPHRASE_MISSING: "usage",
   TRUST_SOURCE_MISSING: "usage",
+  LISTEN_REFUSED: "usage",
 } as const satisfies Record<string, ErrorKind>;
 
 /** Bytes that we were given, by whomever, do not follow their format. */
@@ -54,6 +56,8 @@ const TRANSPORT_CODES = {
   RESPONSE_INVALID: "network",
   RESPONSE_TOO_LARGE: "network",
   REDIRECT_REFUSED: "network",
+  ADDRESS_IN_USE: "conflict",
+  LISTEN_FAILED: "network",
 } as const satisfies Record<string, ErrorKind>;
 
 /** An OCI registry answered, and not with what was asked for. */
