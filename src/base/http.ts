@@ -21,12 +21,19 @@ export interface TransportRequest {
   headers?: Readonly<Record<string, string>>;
   body?: Uint8Array | StreamBody;
   /** Ends the exchange; the transport then throws INTERRUPTED. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
+  /**
+   * Refuse, with REDIRECT_REFUSED, to connect where the name resolves to an address that is not public. For
+   * addresses that a server chose. A transport that cannot see addresses (browsers, proxies) ignores it.
+   */
+  publicOnly?: boolean | undefined;
 }
 
 export interface TransportResponse {
   readonly status: number;
   readonly headers: { get(name: string): string | null };
+  /** The IP address that answered, where the transport can tell. */
+  readonly peerAddress?: string | undefined;
   /**
    * The body, read at most once. Must be iterated or cancelled. An idle connection ends it with TIMEOUT, a
    * connection that breaks before Content-Length is reached with NETWORK.
