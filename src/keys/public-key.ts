@@ -1,7 +1,144 @@
-/** A public key that can be checked against, whatever format it came in. */
-import type { Bytes } from "../base/bytes.ts";
+/** Public keys and the signatures that they check, whatever format they came in. */
+import { concatBytes, hexEncode, ownBytes, type Bytes } from "../base/bytes.ts";
+import { hashBytes } from "../base/digest.ts";
+import { FormatError } from "../base/errors.ts";
+import { CURVE_SIZE, keyFault, readSpki, type Curve, type KeyType, type SpkiFacts } from "./spki.ts";
 
-export interface PublicKey {
-  /** DER SubjectPublicKeyInfo. */
+const ED25519_SPKI_PREFIX = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00);
+
+/**
+ * A public key of a kind that we verify with: ECDSA on P-256, P-384 or P-521, RSA of 2048 to 8192 bits, Ed25519.
+ *
+ * One key has one encoding here: compressed points, other RSA parameters and lax DER are refused, so that equal
+ * keys have equal `spki` bytes and thresholds cannot be met by one key in two spellings.
+ */
+export class PublicKey {
+  readonly type: KeyType;
+  /** The curve of an ECDSA key. */
+  readonly curve: Curve | undefined;
+  /** The size of an RSA modulus. */
+  readonly bits: number | undefined;
+  /** DER SubjectPublicKeyInfo (RFC 5280 §4.1.2.7). */
   readonly spki: Bytes;
+  private imported: Map<string, Promise<CryptoKey>> | undefined;
+
+  private constructor(spki: Bytes, { type, curve, bits }: SpkiFacts) {
+    this.type = type;
+    this.spki = spki;
+    this.curve = curve;
+    this.bits = bits;
+  }
+
+  /**
+   * Reads DER SubjectPublicKeyInfo. Whether a point lies on its curve is checked at the first verification.
+   *
+   * @throws {FormatError} KEY_INVALID for anything else, and for keys of a kind that we do not verify with
+   */
+  static fromSpki(der: Uint8Array): PublicKey {
+    const spki = new Uint8Array(der);
+    return new PublicKey(spki, readSpki(spki));
+  }
+
+  /** Makes a key from the 32 bytes of an Ed25519 point. @throws {FormatError} KEY_INVALID */
+  static fromEd25519(raw: Uint8Array): PublicKey {
+    if (raw.length !== 32) throw keyFault(`an Ed25519 key has 32 bytes, got ${raw.length}`);
+    return PublicKey.fromSpki(concatBytes([ED25519_SPKI_PREFIX, raw]));
+  }
+
+  /** The 32 bytes of an Ed25519 key; undefined for other types. */
+  get ed25519Bytes(): Bytes | undefined {
+    return this.type === "ed25519" ? this.spki.slice(ED25519_SPKI_PREFIX.length) : undefined;
+  }
+
+  /** Lower-case hex sha256 of `spki`: how people and pins name a key, in any format. */
+  async fingerprint(): Promise<string> {
+    return hexEncode(await hashBytes("sha256", this.spki));
+  }
+
+  /**
+   * The key for WebCrypto under one algorithm; imported once.
+   *
+   * @throws {FormatError} KEY_INVALID where the numbers are no key, e.g. a point off its curve
+   */
+  async cryptoKey(algorithm: EcKeyImportParams | RsaHashedImportParams | Algorithm): Promise<CryptoKey> {
+    const name = JSON.stringify(algorithm);
+    this.imported ??= new Map();
+    let key = this.imported.get(name);
+    if (key === undefined) {
+      key = importSpki(this.spki, algorithm);
+      this.imported.set(name, key);
+    }
+    return key;
+  }
+}
+
+async function importSpki(spki: Bytes, algorithm: Parameters<PublicKey["cryptoKey"]>[0]): Promise<CryptoKey> {
+  try {
+    return await crypto.subtle.importKey("spki", ownBytes(spki), algorithm, false, ["verify"]);
+  } catch (cause) {
+    throw new FormatError("KEY_INVALID", "the public key is not acceptable: its numbers do not make a key", { cause });
+  }
+}
+
+/**
+ * How a signature was made.
+ * - `ecdsa-sha256`: ECDSA over SHA-256, on any of our curves; r‖s, each as long as the curve's coordinates
+ * - `rsassa-pss-sha256`: PSS with SHA-256, MGF1 with SHA-256, a salt of 32 bytes
+ * - `rsassa-pkcs1v15-sha256`
+ * - `ed25519`: over the message itself
+ */
+export type SignatureScheme = keyof typeof SCHEMES;
+
+interface Scheme {
+  readonly type: KeyType;
+  readonly importAs: (key: PublicKey) => Parameters<PublicKey["cryptoKey"]>[0];
+  readonly verifyAs: Algorithm | EcdsaParams | RsaPssParams;
+}
+
+const ecdsa = (hash: string): Scheme => ({
+  type: "ecdsa",
+  importAs: (key) => ({ name: "ECDSA", namedCurve: key.curve! }),
+  verifyAs: { name: "ECDSA", hash },
+});
+
+const rsa = (name: string, hash: string, saltLength: number): Scheme => ({
+  type: "rsa",
+  importAs: () => ({ name, hash }),
+  verifyAs: { name, saltLength },
+});
+
+const SCHEMES = {
+  "ecdsa-sha256": ecdsa("SHA-256"),
+  "ecdsa-sha384": ecdsa("SHA-384"),
+  "ecdsa-sha512": ecdsa("SHA-512"),
+  "rsassa-pss-sha256": rsa("RSA-PSS", "SHA-256", 32),
+  "rsassa-pss-sha384": rsa("RSA-PSS", "SHA-384", 48),
+  "rsassa-pss-sha512": rsa("RSA-PSS", "SHA-512", 64),
+  "rsassa-pkcs1v15-sha256": rsa("RSASSA-PKCS1-v1_5", "SHA-256", 0),
+  "rsassa-pkcs1v15-sha384": rsa("RSASSA-PKCS1-v1_5", "SHA-384", 0),
+  "rsassa-pkcs1v15-sha512": rsa("RSASSA-PKCS1-v1_5", "SHA-512", 0),
+  ed25519: { type: "ed25519", importAs: () => ({ name: "Ed25519" }), verifyAs: { name: "Ed25519" } },
+} as const satisfies Record<string, Scheme>;
+
+/**
+ * Tells whether a signature is the key's own over a message. A scheme that does not fit the key, or a signature
+ * of the wrong length, is simply not valid.
+ *
+ * @throws {FormatError} KEY_INVALID where the key's numbers are no key
+ */
+export async function verifySignature(
+  key: PublicKey,
+  scheme: SignatureScheme,
+  message: Uint8Array,
+  signature: Uint8Array,
+): Promise<boolean> {
+  const { type, importAs, verifyAs }: Scheme = SCHEMES[scheme];
+  if (key.type !== type || signature.length !== signatureSize(key)) return false;
+  const cryptoKey = await key.cryptoKey(importAs(key));
+  return crypto.subtle.verify(verifyAs, cryptoKey, ownBytes(signature), ownBytes(message));
+}
+
+function signatureSize(key: PublicKey): number {
+  if (key.type === "rsa") return Math.ceil(key.bits! / 8);
+  return key.type === "ed25519" ? 64 : 2 * CURVE_SIZE[key.curve!];
 }
