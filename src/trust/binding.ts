@@ -3,7 +3,7 @@
  * whether the two agree (DESIGN "Pull").
  */
 import { digestHex, type Digest } from "../base/digest.ts";
-import { TrustError } from "../base/errors.ts";
+import { InternalError, TrustError, type FormatError } from "../base/errors.ts";
 import type { Check, Note, Verified } from "./report.ts";
 import type { SignedTarget } from "./source.ts";
 import { readBinding } from "./target-custom.ts";
@@ -14,8 +14,12 @@ export interface FoundArtifact {
   /** Length of the manifest in bytes. */
   readonly size: number;
   readonly format: string;
-  readonly module: { readonly digest: Digest; readonly size: number };
+  readonly module: { readonly digest: Digest; readonly size: number } | undefined;
+  /** Why there is no single module, where there is none. */
+  readonly fault: FormatError | undefined;
 }
+
+type FoundModule = FoundArtifact & { readonly module: { readonly digest: Digest; readonly size: number } };
 
 /** The signed content of a target: what the released bytes must turn out to be. */
 export interface ExpectedModule {
@@ -69,9 +73,10 @@ export function bindTarget(target: SignedTarget, found: FoundArtifact | undefine
     };
   }
   if (sameModule(target, found)) return repackaged(target, found);
+  const gotModule = describeModule(found);
   throw new TrustError(
     "TAG_MISMATCH",
-    `${reference} is not what was signed: the tag names manifest ${found.digest} with module ${found.module.digest}, ` +
+    `${reference} is not what was signed: the tag names manifest ${found.digest} with ${gotModule}, ` +
       `signed are manifest ${binding.manifests.join(" or ")} with module ${signed.digest}`,
     {
       role: target.role,
@@ -80,7 +85,7 @@ export function bindTarget(target: SignedTarget, found: FoundArtifact | undefine
         expected: binding.manifests,
         got: found.digest,
         expectedModule: signed.digest,
-        gotModule: found.module.digest,
+        gotModule: found.module?.digest ?? null,
       },
     },
   );
@@ -96,6 +101,7 @@ function bindForeignTarget(target: SignedTarget, found: FoundArtifact | undefine
     });
   }
   if (target.hashes.sha256 === digestHex(found.digest) && target.length === found.size) {
+    if (!hasModule(found)) throw missingModule(found);
     return {
       verified: "artifact",
       module: { length: found.module.size, hashes: { sha256: digestHex(found.module.digest) } },
@@ -107,17 +113,17 @@ function bindForeignTarget(target: SignedTarget, found: FoundArtifact | undefine
   if (sameModule(target, found)) return repackaged(target, found);
   throw new TrustError(
     "TARGET_MISMATCH",
-    `${reference} is not what was signed: the registry has module ${found.module.digest} (${found.module.size} bytes), ` +
+    `${reference} is not what was signed: the registry has ${describeModule(found)}, ` +
       `signed is ${describeHashes(target)} (${target.length} bytes)`,
     {
       role: target.role,
       hint: "The module was replaced or pushed without signing; do not use it, and tell the publisher",
-      details: { expected: describeHashes(target), got: found.module.digest },
+      details: { expected: describeHashes(target), got: found.module?.digest ?? null },
     },
   );
 }
 
-function repackaged(target: SignedTarget, found: FoundArtifact): Binding {
+function repackaged(target: SignedTarget, found: FoundModule): Binding {
   return {
     verified: "module",
     module: target,
@@ -133,19 +139,33 @@ function repackaged(target: SignedTarget, found: FoundArtifact): Binding {
 }
 
 /** A target without sha256 cannot be compared before the download; its sha512 is checked on the bytes. */
-function sameModule(target: SignedTarget, found: FoundArtifact): boolean {
+function sameModule(target: SignedTarget, found: FoundArtifact): found is FoundModule {
+  if (!hasModule(found)) return false;
   if (target.length !== found.module.size) return false;
   return target.hashes.sha256 === undefined || target.hashes.sha256 === digestHex(found.module.digest);
 }
 
 function requireSameModule(target: SignedTarget, found: FoundArtifact, reference: string): void {
   if (sameModule(target, found)) return;
+  if (!hasModule(found)) throw missingModule(found);
   throw new TrustError(
     "TARGET_MISMATCH",
     `${reference} contradicts itself: the signed manifest ${found.digest} holds module ${found.module.digest}, ` +
       `the target signs ${describeHashes(target)}`,
     { role: target.role, details: { expected: describeHashes(target), got: found.module.digest } },
   );
+}
+
+function hasModule(found: FoundArtifact): found is FoundModule {
+  return found.module !== undefined;
+}
+
+function missingModule(found: FoundArtifact): Error {
+  return found.fault ?? new InternalError(`the artifact ${found.digest} has neither a module nor a reason`);
+}
+
+function describeModule(found: FoundArtifact): string {
+  return hasModule(found) ? `module ${found.module.digest} (${found.module.size} bytes)` : "no module";
 }
 
 function signedBlob(target: SignedTarget, reference: string): { digest: Digest; size: number } {

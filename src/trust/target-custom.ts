@@ -39,10 +39,14 @@ export function withBinding(custom: JsonValue | undefined, binding: TargetBindin
 export function readBinding(custom: JsonValue | undefined, target: string): TargetBinding | undefined {
   if (!isJsonObject(custom) || !(MEMBER in custom)) return undefined;
   const fault = (message: string): TrustError =>
-    new TrustError("TARGET_MISMATCH", `the signed target ${JSON.stringify(target)} carries a broken binding: ${message}`, {
-      hint: "Sign the target again with a current version",
-      details: { target },
-    });
+    new TrustError(
+      "TARGET_MISMATCH",
+      `the signed target ${JSON.stringify(target)} carries a broken binding: ${message}`,
+      {
+        hint: "Sign the target again with a current version",
+        details: { target },
+      },
+    );
   const cursor = new JsonCursor(custom[MEMBER], fault, `custom["${MEMBER}"]`).object(["manifests", "replaces"]);
   const manifests = cursor.field("manifests").array(MAX_MANIFESTS).map(readDigest);
   if (manifests.length === 0) cursor.field("manifests").fail("lists no manifest");

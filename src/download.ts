@@ -1,0 +1,128 @@
+/** Brings a module into an output in one pass over its bytes; may begin before it is known to be wanted. */
+import { concatBytes, hexEncode } from "./base/bytes.ts";
+import type { Digest } from "./base/digest.ts";
+import { InternalError } from "./base/errors.ts";
+import type { OnProgress } from "./base/progress.ts";
+import type { Runtime } from "./base/runtime.ts";
+import type { Repository } from "./oci/registry-client.ts";
+
+/**
+ * Where a pulled module goes.
+ *
+ * Obligations: nothing is visible to others before `commit`; `restart` drops what was written; after `abort`
+ * nothing is left, and calling it twice is fine.
+ */
+export interface ModuleOutput {
+  write(chunk: Uint8Array): Promise<void>;
+  restart(): Promise<void>;
+  commit(): Promise<void>;
+  abort(): Promise<void>;
+}
+
+/** A blob by its digest and length in bytes. */
+export interface BlobAddress {
+  readonly digest: Digest;
+  readonly size: number;
+}
+
+export interface Downloaded extends BlobAddress {
+  /** Lower-case hex of the same bytes, from the same pass. */
+  readonly sha512: string;
+}
+
+interface Attempt {
+  readonly blob: BlobAddress;
+  readonly abort: AbortController;
+  readonly done: Promise<Downloaded>;
+}
+
+export class Download {
+  private readonly runtime: Runtime;
+  private readonly output: ModuleOutput;
+  private readonly onProgress: OnProgress | undefined;
+  private attempt: Attempt | undefined;
+
+  constructor(runtime: Runtime, output: ModuleOutput, onProgress?: OnProgress) {
+    this.runtime = runtime;
+    this.output = output;
+    this.onProgress = onProgress;
+  }
+
+  /** Starts to fetch a blob that will probably be wanted. Its failure shows only where it is. */
+  begin(repository: Repository, blob: BlobAddress, signal?: AbortSignal): void {
+    if (this.attempt !== undefined) throw new InternalError("a download was begun twice");
+    this.attempt = this.start(repository, blob, signal);
+  }
+
+  /** Gives the blob that is wanted: the one begun, or another, for which the first is dropped. */
+  async complete(repository: Repository, blob: BlobAddress, signal?: AbortSignal): Promise<Downloaded> {
+    const begun = this.attempt;
+    if (begun?.blob.digest === blob.digest && begun.blob.size === blob.size) return begun.done;
+    if (begun !== undefined) {
+      await this.stop();
+      await this.output.restart();
+    }
+    this.attempt = this.start(repository, blob, signal);
+    return this.attempt.done;
+  }
+
+  /** Ends a download that is under way and waits until it no longer writes. */
+  async stop(): Promise<void> {
+    if (this.attempt === undefined) return;
+    this.attempt.abort.abort();
+    await this.attempt.done.catch(() => undefined);
+    this.attempt = undefined;
+  }
+
+  private start(repository: Repository, blob: BlobAddress, signal: AbortSignal | undefined): Attempt {
+    const abort = new AbortController();
+    const either = signal === undefined ? abort.signal : AbortSignal.any([signal, abort.signal]);
+    const done = this.run(repository, blob, either);
+    done.catch(() => undefined); // whoever completes the download sees the failure; nobody may be waiting yet
+    return { blob, abort, done };
+  }
+
+  private async run(repository: Repository, blob: BlobAddress, signal: AbortSignal): Promise<Downloaded> {
+    const sha512 = this.runtime.createHasher("sha512");
+    let done = 0;
+    for await (const chunk of repository.blobs.get(blob, { signal })) {
+      sha512.update(chunk);
+      await this.output.write(chunk);
+      done += chunk.length;
+      this.onProgress?.({ phase: "downloading", subject: blob.digest, done, total: blob.size });
+    }
+    return { digest: blob.digest, size: blob.size, sha512: hexEncode(sha512.digest()) };
+  }
+}
+
+/** Collects a module in memory, for callers that want bytes. */
+export class MemoryOutput implements ModuleOutput {
+  private chunks: Uint8Array[] = [];
+  private committed: Uint8Array[] | undefined;
+
+  /** The module, after a pull that succeeded. */
+  get bytes(): Uint8Array {
+    if (this.committed === undefined) throw new InternalError("nothing was committed");
+    return concatBytes(this.committed);
+  }
+
+  write(chunk: Uint8Array): Promise<void> {
+    this.chunks.push(chunk.slice());
+    return Promise.resolve();
+  }
+
+  restart(): Promise<void> {
+    this.chunks = [];
+    return Promise.resolve();
+  }
+
+  commit(): Promise<void> {
+    this.committed = this.chunks;
+    return Promise.resolve();
+  }
+
+  abort(): Promise<void> {
+    this.chunks = [];
+    return Promise.resolve();
+  }
+}

@@ -1,0 +1,51 @@
+/** Fetches the manifest that a tag or digest names and finds the one module in it. */
+import type { Digest } from "./base/digest.ts";
+import { FormatError } from "./base/errors.ts";
+import type { Repository } from "./oci/registry-client.ts";
+import type { ReceivedManifest } from "./oci/types.ts";
+import type { FoundArtifact } from "./trust/binding.ts";
+import { chooseFromIndex, readArtifact } from "./wasm/artifact.ts";
+
+/**
+ * @param reference a tag or a digest
+ * @returns undefined where the registry has nothing under that name
+ * @throws {FormatError} MANIFEST_INVALID where the manifest cannot be read at all; one that is sound but holds no
+ *   single module comes back with the reason in `fault`
+ */
+export async function findArtifact(
+  repository: Repository,
+  reference: string | Digest,
+  signal?: AbortSignal,
+): Promise<FoundArtifact | undefined> {
+  const named = await repository.manifests.get(reference, { signal });
+  if (named === undefined) return undefined;
+  const { digest } = named;
+  const size = named.bytes.length;
+  try {
+    const manifest = await resolveIndex(repository, named, signal);
+    const artifact = readArtifact(manifest);
+    return { digest, size, format: artifact.format, module: artifact.module, fault: undefined };
+  } catch (error) {
+    if (!(error instanceof FormatError) || error.code === "MANIFEST_INVALID") throw error;
+    return { digest, size, format: "unknown", module: undefined, fault: error };
+  }
+}
+
+/** Takes the Wasm entry of an index, whose digest the index's own digest vouches for. */
+async function resolveIndex(
+  repository: Repository,
+  named: ReceivedManifest,
+  signal: AbortSignal | undefined,
+): Promise<ReceivedManifest> {
+  if (named.content.kind === "manifest") return named;
+  const entry = chooseFromIndex(named.content);
+  const manifest = await repository.manifests.get(entry.digest, { signal });
+  if (manifest !== undefined) return manifest;
+  throw new FormatError(
+    "MODULE_MISSING",
+    `the index ${named.digest} lists ${entry.digest}, which the registry does not have`,
+    {
+      hint: "The index was copied without what it lists; push or copy it again",
+    },
+  );
+}

@@ -1,0 +1,150 @@
+/** List: the tags of a repository beside the names that its collection signs. */
+import type { Digest } from "./base/digest.ts";
+import { FormatError, TrustError } from "./base/errors.ts";
+import type { Runtime } from "./base/runtime.ts";
+import { findArtifact } from "./find-artifact.ts";
+import type { Reference } from "./oci/reference.ts";
+import type { RegistryClient, Repository } from "./oci/registry-client.ts";
+import { repositoryName, taggedReference } from "./oci/tagged-reference.ts";
+import { bindTarget } from "./trust/binding.ts";
+import type { Coverage } from "./trust/coverage.ts";
+import { trustNotes } from "./trust/resolve.ts";
+import type { Note } from "./trust/report.ts";
+import type { SignedTarget } from "./trust/source.ts";
+import { TRUST_TAG } from "./push.ts";
+
+/** Requests under way at once: enough to hide latency, few enough for rate limits. */
+const CONCURRENCY = 8;
+
+/** More tags than anybody reads; a registry that never ends its list stops here. */
+const MAX_TAGS = 100_000;
+
+export interface ListOptions {
+  readonly runtime: Runtime;
+  readonly registry: RegistryClient;
+  /** The repository; a tag is ignored. */
+  readonly reference: string | Reference;
+  /** What to compare with. Undefined: the tags alone, all `unchecked`. */
+  readonly trust?: Coverage | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * - `signed`: the tag names what was signed
+ * - `publishing`: signed, and the tag still names what the signed target replaces, or nothing yet
+ * - `mismatch`: the tag names something else than was signed
+ * - `unsigned`: the tag has no signed target
+ * - `unchecked`: no collection was given to compare with
+ */
+export type TagState = "signed" | "publishing" | "mismatch" | "unsigned" | "unchecked";
+
+export interface ListedTag {
+  readonly tag: string;
+  readonly state: TagState;
+  /** What the tag names in the registry; undefined where it is not there or was not looked up. */
+  readonly digest: Digest | undefined;
+  /** What was signed for the module. */
+  readonly signedModule: { readonly digest: string; readonly size: number; readonly role: string } | undefined;
+  /** Why, where the state is `mismatch` or `publishing`. */
+  readonly reason: string | undefined;
+}
+
+export interface ListReport {
+  readonly repository: string;
+  readonly collection: string | undefined;
+  readonly tags: readonly ListedTag[];
+  readonly notes: readonly Note[];
+}
+
+/**
+ * Lists tags and signed names together, sorted by name.
+ *
+ * @throws {TrustError} where trust data is missing or wrong: an unreadable collection is not an unsigned one
+ * @example
+ * ```ts
+ * const { tags } = await list({ runtime, registry, reference: "ghcr.io/acme/app", trust });
+ * const bad = tags.filter((tag) => tag.state === "mismatch");
+ * ```
+ */
+export async function list(options: ListOptions): Promise<ListReport> {
+  const reference = taggedReference(options.reference);
+  const repository = options.registry.repository(reference);
+  const name = repositoryName(reference);
+  const { trust, signal } = options;
+  const [opened, listed] = await Promise.allSettled([
+    trust === undefined ? undefined : trust.source.open(trust.collection, { ...trust, signal }),
+    readTags(repository, signal),
+  ]);
+  if (opened.status === "rejected") throw opened.reason;
+  if (listed.status === "rejected") throw listed.reason;
+  const collection = opened.value;
+  if (collection === undefined) {
+    return { repository: name, collection: undefined, tags: listed.value.map(unchecked), notes: [] };
+  }
+  const targets = new Map(collection.list().map((target) => [target.name, target]));
+  const names = [...new Set([...listed.value, ...targets.keys()])].sort();
+  const inRegistry = new Set(listed.value);
+  const tags = await mapConcurrently(names, (tag) =>
+    inspectTag(repository, `${name}:${tag}`, tag, targets.get(tag), inRegistry.has(tag), signal),
+  );
+  return { repository: name, collection: collection.name, tags, notes: trustNotes(collection, options.runtime.now()) };
+}
+
+async function readTags(repository: Repository, signal: AbortSignal | undefined): Promise<string[]> {
+  const tags: string[] = [];
+  for await (const tag of repository.tags.list({ signal })) {
+    if (tag === TRUST_TAG) continue;
+    if (tags.length === MAX_TAGS) {
+      throw new FormatError("LIMIT_EXCEEDED", `the repository has more than ${MAX_TAGS} tags`, {
+        hint: "Ask for single tags instead",
+        details: { limit: MAX_TAGS },
+      });
+    }
+    tags.push(tag);
+  }
+  return tags.sort();
+}
+
+function unchecked(tag: string): ListedTag {
+  return { tag, state: "unchecked", digest: undefined, signedModule: undefined, reason: undefined };
+}
+
+async function inspectTag(
+  repository: Repository,
+  reference: string,
+  tag: string,
+  target: SignedTarget | undefined,
+  inRegistry: boolean,
+  signal: AbortSignal | undefined,
+): Promise<ListedTag> {
+  if (target === undefined) {
+    const head = await repository.manifests.head(tag, { signal });
+    return { tag, state: "unsigned", digest: head?.digest, signedModule: undefined, reason: undefined };
+  }
+  const hash =
+    target.hashes.sha256 === undefined ? `sha512:${target.hashes.sha512 ?? ""}` : `sha256:${target.hashes.sha256}`;
+  const signedModule = { digest: hash, size: target.length, role: target.role };
+  const found = inRegistry ? await findArtifact(repository, tag, signal) : undefined;
+  const base = { tag, digest: found?.digest, signedModule };
+  try {
+    const binding = bindTarget(target, found, reference);
+    const pending = binding.notes.find((note) => note.code === "publish-under-way");
+    return { ...base, state: pending === undefined ? "signed" : "publishing", reason: pending?.message };
+  } catch (error) {
+    if (!(error instanceof TrustError) && !(error instanceof FormatError)) throw error;
+    return { ...base, state: "mismatch", reason: error.message };
+  }
+}
+
+async function mapConcurrently<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+  const results = Array.from<R>({ length: items.length });
+  let next = 0;
+  const worker = async (): Promise<void> => {
+    while (next < items.length) {
+      const index = next++;
+      results[index] = await work(items[index]!);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(CONCURRENCY, items.length) }, worker));
+  return results;
+}

@@ -1,0 +1,163 @@
+/**
+ * Pull: trust metadata and manifest are fetched side by side; the module is downloaded while metadata is
+ * still being checked; one pass hashes and writes; the output is committed after everything has matched.
+ */
+import type { Digest } from "./base/digest.ts";
+import { RegistryError } from "./base/errors.ts";
+import type { OnProgress } from "./base/progress.ts";
+import type { Runtime } from "./base/runtime.ts";
+import { checkModule } from "./check-module.ts";
+import { Download, type ModuleOutput } from "./download.ts";
+import { findArtifact } from "./find-artifact.ts";
+import type { Reference } from "./oci/reference.ts";
+import type { RegistryClient } from "./oci/registry-client.ts";
+import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
+import { bindTarget, type Binding, type ExpectedModule, type FoundArtifact } from "./trust/binding.ts";
+import type { Coverage } from "./trust/coverage.ts";
+import type { Check, Note, VerificationReport } from "./trust/report.ts";
+import {
+  findTarget,
+  findTargetByDigest,
+  requireDigestAgrees,
+  trustChecks,
+  trustNotes,
+  trustReport,
+} from "./trust/resolve.ts";
+import type { SignedTarget, TrustedCollection } from "./trust/source.ts";
+
+export interface PullOptions {
+  readonly runtime: Runtime;
+  readonly registry: RegistryClient;
+  /** `host/repository:tag`, `…@digest` or both; the tag is `latest` unless told. */
+  readonly reference: string | Reference;
+  readonly output: ModuleOutput;
+  /** What to verify against. Undefined: deliver unverified, and say so in the report. */
+  readonly trust?: Coverage | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Pulls a module, verified where `trust` is given.
+ *
+ * @throws {TrustError} every refusal; the output is then aborted
+ * @throws {RegistryError} REGISTRY_NOT_FOUND, DIGEST_MISMATCH, …
+ * @throws {FormatError} MODULE_MISSING, MODULE_AMBIGUOUS, MANIFEST_INVALID
+ * @example
+ * ```ts
+ * const report = await pull({ runtime, registry, reference: "ghcr.io/acme/app:v1", output, trust });
+ * if (report.verified === "none") throw new Error("not signed");
+ * ```
+ */
+export async function pull(options: PullOptions): Promise<VerificationReport> {
+  const download = new Download(options.runtime, options.output, options.onProgress);
+  try {
+    const report = await (options.trust === undefined
+      ? pullUnverified(options, download)
+      : pullVerified(options, options.trust, download));
+    await options.output.commit();
+    return report;
+  } catch (error) {
+    await download.stop();
+    await options.output.abort();
+    throw error;
+  }
+}
+
+async function pullUnverified(options: PullOptions, download: Download): Promise<VerificationReport> {
+  const reference = taggedReference(options.reference);
+  const repository = options.registry.repository(reference);
+  const found = await findArtifact(repository, reference.digest ?? reference.tag, options.signal);
+  if (found === undefined) throw notFound(reference);
+  if (found.module === undefined) throw found.fault;
+  const { digest, size } = await download.complete(repository, found.module, options.signal);
+  return {
+    reference: formatTagged(reference),
+    verified: "none",
+    module: { digest, size },
+    artifact: { digest: found.digest, format: found.format },
+    trust: undefined,
+    checks: [{ check: "registry-digests", detail: "manifest and module are what their digests say" }],
+    notes: [
+      {
+        code: "unverified",
+        message: `${formatTagged(reference)} was delivered unverified: nobody's signature was checked`,
+      },
+    ],
+  };
+}
+
+async function pullVerified(options: PullOptions, trust: Coverage, download: Download): Promise<VerificationReport> {
+  const reference = taggedReference(options.reference);
+  const name = formatTagged(reference);
+  const repository = options.registry.repository(reference);
+  const opening = trust.source.open(trust.collection, { ...trust, signal: options.signal });
+  const finding = findArtifact(repository, reference.digest ?? reference.tag, options.signal).then((found) => {
+    if (found?.module !== undefined) download.begin(repository, found.module, options.signal);
+    return found;
+  });
+  const [opened, searched] = await Promise.allSettled([opening, finding]);
+  if (opened.status === "rejected") throw opened.reason; // what trust says comes first: it is the graver news
+  if (searched.status === "rejected") throw searched.reason;
+  const collection = opened.value;
+  const found = searched.value;
+  if (found === undefined && reference.digest !== undefined) throw notFound(reference);
+  const target = chooseTarget(collection, reference, found, name);
+  const binding = bindTarget(target, found, name);
+  const module = await download.complete(repository, binding.blob, options.signal);
+  checkModule(binding.module, module, name, target);
+  const { digest, size } = module;
+  const now = options.runtime.now();
+  return verifiedReport({ name, trust, collection, target, binding, found, module: { digest, size }, now });
+}
+
+function chooseTarget(
+  collection: TrustedCollection,
+  reference: TaggedReference,
+  found: FoundArtifact | undefined,
+  name: string,
+): SignedTarget {
+  if (!reference.tagged && found !== undefined) return findTargetByDigest(collection, found, name);
+  const target = findTarget(collection, reference.tag, name);
+  if (reference.digest !== undefined) requireDigestAgrees(target, reference.digest, name);
+  return target;
+}
+
+interface Verification {
+  readonly name: string;
+  readonly trust: Coverage;
+  readonly collection: TrustedCollection;
+  readonly target: SignedTarget;
+  readonly binding: Binding;
+  readonly found: FoundArtifact | undefined;
+  readonly module: { readonly digest: Digest; readonly size: number };
+  readonly now: Date;
+}
+
+function verifiedReport(verification: Verification): VerificationReport {
+  const { name, trust, collection, target, binding, found, module, now } = verification;
+  const checks: Check[] = [
+    ...trustChecks(trust, collection, target),
+    ...binding.checks,
+    { check: "module-digest", detail: `${module.digest}, ${module.size} bytes` },
+  ];
+  const notes: Note[] = [...trustNotes(collection, now), ...binding.notes];
+  const artifact = found === undefined ? undefined : { digest: found.digest, format: found.format };
+  return {
+    reference: name,
+    verified: binding.verified,
+    module,
+    artifact,
+    trust: trustReport(trust, collection, target),
+    checks,
+    notes,
+  };
+}
+
+function notFound(reference: TaggedReference): RegistryError {
+  const name = formatTagged(reference);
+  return new RegistryError("REGISTRY_NOT_FOUND", `${name} does not exist in the registry`, {
+    status: 404,
+    hint: "Check the spelling; `wasm-to-oci list` shows the tags of a repository",
+  });
+}

@@ -1,0 +1,104 @@
+/** Publishes one target's mapping, and puts the former one back. Shared by push and sign. */
+import type { Digest } from "./base/digest.ts";
+import type { Pin } from "./trust/pin.ts";
+import type { PublishResult, SignedTarget, TargetEdit, TrustedCollection, TrustSource } from "./trust/source.ts";
+import { readBinding, withBinding, type TargetBinding } from "./trust/target-custom.ts";
+
+/** In which collection, and how, to sign. */
+export interface Signing {
+  readonly source: TrustSource;
+  /** E.g. `ghcr.io/acme/app` (a Notary GUN). Created by the first publish. */
+  readonly collection: string;
+  readonly pin?: Pin | undefined;
+  /** Whether an existing collection that was never seen here may be trusted as it is. */
+  readonly firstUse: "accept" | "refuse";
+  /** Roles to sign in; undefined: the source's convention. */
+  readonly roles?: readonly string[] | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface WantedTarget {
+  readonly name: string;
+  readonly length: number;
+  readonly hashes: { readonly sha256: string; readonly sha512?: string };
+  /** Manifests to sign for this module. */
+  readonly manifests: readonly Digest[];
+  /** What the registry's tag names right now. */
+  readonly tagDigest: Digest | undefined;
+  /** Keep manifests that are already signed for the same module, as `sign` and `convert` do. */
+  readonly keepManifests?: boolean;
+}
+
+export interface PublishedTarget {
+  readonly wanted: WantedTarget;
+  readonly result: PublishResult;
+  /** The mapping that was signed before; undefined where the name is new. */
+  readonly former: SignedTarget | undefined;
+}
+
+/** Signs a mapping; publishes nothing where it is signed already just so. */
+export async function publishTarget(signing: Signing, wanted: WantedTarget): Promise<PublishedTarget> {
+  let former: SignedTarget | undefined;
+  const edit = (current: TrustedCollection | undefined): TargetEdit[] => {
+    former = current?.find(wanted.name);
+    const binding = nextBinding(former, wanted);
+    if (former !== undefined && isSigned(former, wanted, binding)) return [];
+    return [
+      {
+        action: "add",
+        name: wanted.name,
+        length: wanted.length,
+        hashes: wanted.hashes,
+        custom: withBinding(former?.custom, binding),
+      },
+    ];
+  };
+  const result = await signing.source.publish(signing.collection, edit, signing);
+  return { wanted, result, former };
+}
+
+/** Puts the former mapping back as a new version, unless somebody has changed it since. */
+export async function restoreTarget(signing: Signing, published: PublishedTarget): Promise<void> {
+  const { wanted, former } = published;
+  await signing.source.publish(
+    signing.collection,
+    (current) => {
+      const now = current?.find(wanted.name);
+      if (now === undefined || !sameContent(now, wanted)) return [];
+      if (former === undefined) return [{ action: "remove", name: wanted.name }];
+      return [{ ...former, action: "add" }];
+    },
+    signing,
+  );
+}
+
+/**
+ * What the target replaces is what the tag names while the new mapping is published: the former signed
+ * manifest, or an unsigned one that the tag was left at. A push that is run again finds its own mapping and
+ * keeps what that one replaces.
+ */
+function nextBinding(former: SignedTarget | undefined, wanted: WantedTarget): TargetBinding {
+  const signed = former === undefined ? undefined : readBinding(former.custom, former.name);
+  const again = former !== undefined && sameContent(former, wanted);
+  const kept = again && wanted.keepManifests === true ? (signed?.manifests ?? []) : [];
+  const manifests = [...new Set([...wanted.manifests, ...kept])];
+  const tagDigest = wanted.tagDigest;
+  const replaces =
+    tagDigest === undefined || manifests.includes(tagDigest) ? (again ? signed?.replaces : undefined) : tagDigest;
+  return { manifests, replaces };
+}
+
+function isSigned(former: SignedTarget, wanted: WantedTarget, binding: TargetBinding): boolean {
+  const signed = readBinding(former.custom, former.name);
+  return (
+    sameContent(former, wanted) &&
+    former.hashes.sha512 === (wanted.hashes.sha512 ?? former.hashes.sha512) &&
+    signed !== undefined &&
+    signed.manifests.join() === binding.manifests.join() &&
+    signed.replaces === binding.replaces
+  );
+}
+
+function sameContent(target: SignedTarget, wanted: WantedTarget): boolean {
+  return target.length === wanted.length && target.hashes.sha256 === wanted.hashes.sha256;
+}

@@ -1,0 +1,132 @@
+/** Turns a trusted collection and a reference into the one signed target, or a refusal that says why. */
+import type { Digest } from "../base/digest.ts";
+import { digestHex } from "../base/digest.ts";
+import { TrustError } from "../base/errors.ts";
+import type { FoundArtifact } from "./binding.ts";
+import type { Check, Note, TrustReport } from "./report.ts";
+import type { Coverage } from "./coverage.ts";
+import type { SignedTarget, TrustedCollection } from "./source.ts";
+import { readBinding } from "./target-custom.ts";
+
+/** A week: long enough to act, short enough not to be noise. */
+const NEAR_EXPIRY_MS = 7 * 24 * 60 * 60 * 1000;
+
+/** Finds the target of a tag. @throws {TrustError} TARGET_NOT_FOUND */
+export function findTarget(collection: TrustedCollection, name: string, reference: string): SignedTarget {
+  const target = collection.find(name);
+  if (target !== undefined) return target;
+  throw new TrustError(
+    "TARGET_NOT_FOUND",
+    `${reference} is not signed: ${collection.name} has no target ${JSON.stringify(name)}`,
+    {
+      hint: "Check the tag, or ask the publisher to sign it",
+      details: { collection: collection.name, target: name },
+    },
+  );
+}
+
+/** Finds the target that signs an artifact by its manifest digest or its module. @throws {TrustError} TARGET_NOT_FOUND */
+export function findTargetByDigest(
+  collection: TrustedCollection,
+  found: FoundArtifact,
+  reference: string,
+): SignedTarget {
+  const signers = collection.list().filter((target) => signsArtifact(target, found));
+  const [target] = signers;
+  if (target !== undefined) return target;
+  throw new TrustError(
+    "TARGET_NOT_FOUND",
+    `${reference} is not signed: no target of ${collection.name} has this digest`,
+    {
+      hint: "The digest may have been signed once and replaced since; pull the tag instead",
+      details: { collection: collection.name, got: found.digest },
+    },
+  );
+}
+
+function signsArtifact(target: SignedTarget, found: FoundArtifact): boolean {
+  const binding = readBinding(target.custom, target.name);
+  if (binding !== undefined) return binding.manifests.includes(found.digest);
+  const { sha256 } = target.hashes;
+  if (sha256 === undefined) return false;
+  return (
+    (sha256 === digestHex(found.digest) && target.length === found.size) ||
+    (found.module !== undefined && sha256 === digestHex(found.module.digest) && target.length === found.module.size)
+  );
+}
+
+/** `repo:tag@digest` says twice what it wants: both must agree. @throws {TrustError} TAG_MISMATCH */
+export function requireDigestAgrees(target: SignedTarget, wanted: Digest, reference: string): void {
+  const binding = readBinding(target.custom, target.name);
+  const signed = binding?.manifests ?? [`sha256:${target.hashes.sha256 ?? ""}`];
+  if (signed.includes(wanted)) return;
+  if (binding === undefined) return; // a foreign target: the manifest fetched by this digest is compared with it
+  throw new TrustError(
+    "TAG_MISMATCH",
+    `${reference}: the tag is signed for ${signed.join(" or ")}, not for this digest`,
+    {
+      role: target.role,
+      hint: "The tag has a newer version; drop the digest, or the tag",
+      details: { expected: signed, got: wanted },
+    },
+  );
+}
+
+/** The earliest expiry among the roles that a verification used. */
+export function freshUntil(collection: TrustedCollection): Date {
+  return new Date(Math.min(...collection.roles.map((role) => role.expires.getTime())));
+}
+
+export function trustReport(coverage: Coverage, collection: TrustedCollection, target: SignedTarget): TrustReport {
+  return {
+    source: coverage.source.kind,
+    location: coverage.source.location,
+    collection: collection.name,
+    target: target.name,
+    role: target.role,
+    rootKeys: collection.rootKeys,
+    firstUse: collection.firstUse,
+    roles: collection.roles,
+    freshUntil: freshUntil(collection),
+  };
+}
+
+/** The checks that the workflow behind a collection has made; each would have thrown. */
+export function trustChecks(coverage: Coverage, collection: TrustedCollection, target: SignedTarget): Check[] {
+  const how = collection.firstUse
+    ? "trusted on first use"
+    : coverage.pin === undefined
+      ? "the one stored before, or its successor"
+      : "as pinned";
+  return [
+    {
+      check: "root-trusted",
+      detail: `root ${collection.rootKeys.map((key) => key.keyId.slice(0, 12)).join(", ")} ${how}`,
+    },
+    ...collection.roles.map((role) => ({
+      check: `${role.role}-verified`,
+      detail: `version ${role.version}, ${role.signedBy.length} of ${role.threshold} signatures, expires ${role.expires.toISOString()}`,
+    })),
+    { check: "target-signed", detail: `${JSON.stringify(target.name)} signed by ${target.role}` },
+  ];
+}
+
+export function trustNotes(collection: TrustedCollection, now: Date): Note[] {
+  const notes: Note[] = collection.warnings.map((message) => ({ code: "trust-warning", message }));
+  if (collection.firstUse) {
+    const prints = collection.rootKeys.map((key) => key.fingerprint).join(", ");
+    notes.push({
+      code: "first-use",
+      message: `${collection.name} was trusted because it was seen for the first time; root key fingerprint ${prints}`,
+    });
+  }
+  for (const role of collection.roles) {
+    const left = role.expires.getTime() - now.getTime();
+    if (left > NEAR_EXPIRY_MS || role.role === "timestamp") continue;
+    notes.push({
+      code: "near-expiry",
+      message: `${role.role} of ${collection.name} expires ${role.expires.toISOString()}`,
+    });
+  }
+  return notes;
+}

@@ -1,0 +1,120 @@
+/** Verify: a local file against what a collection signed for a reference, without pulling the module. */
+import { digestHex, type Digest } from "./base/digest.ts";
+import { TrustError } from "./base/errors.ts";
+import type { OnProgress } from "./base/progress.ts";
+import type { Runtime } from "./base/runtime.ts";
+import { checkModule } from "./check-module.ts";
+import { findArtifact } from "./find-artifact.ts";
+import type { Reference } from "./oci/reference.ts";
+import type { RegistryClient } from "./oci/registry-client.ts";
+import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
+import { readModule, type ModuleSource, type ReadModule } from "./read-module.ts";
+import type { Coverage } from "./trust/coverage.ts";
+import type { Check, VerificationReport } from "./trust/report.ts";
+import { findTarget, trustChecks, trustNotes, trustReport } from "./trust/resolve.ts";
+import type { SignedTarget, TrustedCollection } from "./trust/source.ts";
+import { readBinding } from "./trust/target-custom.ts";
+
+export interface VerifyOptions {
+  readonly runtime: Runtime;
+  /** Asked only where the target signs a manifest (docker trust), to learn which module that one holds. */
+  readonly registry: RegistryClient;
+  /** Whose signed module the file should be; the tag is `latest` unless told. */
+  readonly reference: string | Reference;
+  readonly module: ModuleSource;
+  readonly trust: Coverage;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Verifies a module that is at hand.
+ *
+ * @throws {TrustError} TARGET_MISMATCH where the file is not what was signed; TARGET_NOT_FOUND, METADATA_EXPIRED, …
+ * @throws {FormatError} WASM_INVALID where the file is no module
+ * @example
+ * ```ts
+ * const report = await verify({ runtime, registry, reference: "ghcr.io/acme/app:v1", module, trust });
+ * console.log(report.trust?.role);
+ * ```
+ */
+export async function verify(options: VerifyOptions): Promise<VerificationReport> {
+  const reference = taggedReference(options.reference);
+  const name = formatTagged(reference);
+  const { trust } = options;
+  const [opened, read] = await Promise.allSettled([
+    trust.source.open(trust.collection, { ...trust, signal: options.signal }),
+    readModule(options.module, options.runtime, options.onProgress),
+  ]);
+  if (opened.status === "rejected") throw opened.reason;
+  if (read.status === "rejected") throw read.reason;
+  const collection = opened.value;
+  const module = read.value;
+  const target = findSigned(collection, reference, module, name);
+  const checks = [...trustChecks(trust, collection, target), await checkFile(options, reference, target, module, name)];
+  return {
+    reference: name,
+    verified: "module",
+    module: { digest: module.digest, size: module.size },
+    artifact: undefined,
+    trust: trustReport(trust, collection, target),
+    checks,
+    notes: trustNotes(collection, options.runtime.now()),
+  };
+}
+
+/** A reference by digest alone names the target that signs this very module in that manifest. */
+function findSigned(
+  collection: TrustedCollection,
+  reference: TaggedReference,
+  module: ReadModule,
+  name: string,
+): SignedTarget {
+  if (reference.digest === undefined) return findTarget(collection, reference.tag, name);
+  const wanted: Digest = reference.digest;
+  const target = reference.tagged
+    ? findTarget(collection, reference.tag, name)
+    : collection.list().find((candidate) => signedManifests(candidate).includes(wanted));
+  if (target !== undefined && signedManifests(target).includes(wanted)) return target;
+  throw new TrustError("TARGET_NOT_FOUND", `${name} is not signed: no target of ${collection.name} has this digest`, {
+    hint: "Verify against the tag, or check the digest",
+    details: { collection: collection.name, got: module.digest },
+  });
+}
+
+function signedManifests(target: SignedTarget): readonly Digest[] {
+  const binding = readBinding(target.custom, target.name);
+  if (binding !== undefined) return binding.manifests;
+  return target.hashes.sha256 === undefined ? [] : [`sha256:${target.hashes.sha256}`];
+}
+
+async function checkFile(
+  options: VerifyOptions,
+  reference: Reference,
+  target: SignedTarget,
+  module: ReadModule,
+  name: string,
+): Promise<Check> {
+  const got = { ...module, sha512: module.hashes.sha512 };
+  if (target.length !== module.size && readBinding(target.custom, target.name) === undefined) {
+    const viaManifest = await signedManifestModule(options, reference, target);
+    if (viaManifest?.digest === module.digest && viaManifest.size === module.size) {
+      return { check: "module-digest", detail: `${module.digest} is the module of the signed manifest` };
+    }
+  }
+  checkModule(target, got, name, target);
+  return { check: "module-digest", detail: `${module.digest}, ${module.size} bytes` };
+}
+
+/** Targets of docker trust sign the manifest; its module is then signed through it. */
+async function signedManifestModule(
+  options: VerifyOptions,
+  reference: Reference,
+  target: SignedTarget,
+): Promise<{ readonly digest: Digest; readonly size: number } | undefined> {
+  if (target.hashes.sha256 === undefined) return undefined;
+  const repository = options.registry.repository(reference);
+  const found = await findArtifact(repository, `sha256:${target.hashes.sha256}`, options.signal);
+  if (found === undefined || digestHex(found.digest) !== target.hashes.sha256) return undefined;
+  return found.size === target.length ? found.module : undefined;
+}
