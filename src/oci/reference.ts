@@ -16,12 +16,6 @@ export interface Reference {
   readonly digest?: Digest;
 }
 
-/** A reference that names a tag, and perhaps a digest that the tag must have. */
-export type TaggedReference = Reference & { readonly tag: string };
-
-/** What Docker takes where a reference has neither tag nor digest. */
-const DEFAULT_TAG = "latest";
-
 /** Docker's limit for a repository's path. */
 export const MAX_REPOSITORY_LENGTH = 255;
 
@@ -112,17 +106,7 @@ export function parseReference(text: string): Reference {
 export function formatReference(reference: Reference): string {
   const tag = reference.tag === undefined ? "" : `:${reference.tag}`;
   const digest = reference.digest === undefined ? "" : `@${reference.digest}`;
-  return `${repositoryName(reference)}${tag}${digest}`;
-}
-
-/** The registry and repository of a reference, e.g. `ghcr.io/acme/app`. */
-export function repositoryName(reference: Pick<Reference, "registry" | "repository">): string {
-  return `${reference.registry}/${reference.repository}`;
-}
-
-/** Fills in the tag `latest` where a reference has none. */
-export function taggedReference(reference: Reference): TaggedReference {
-  return { ...reference, tag: reference.tag ?? DEFAULT_TAG };
+  return `${reference.registry}/${reference.repository}${tag}${digest}`;
 }
 
 export function isTag(text: string): boolean {
