@@ -3,6 +3,7 @@
  * end in WASM_INVALID with the place of the fault, never in a RangeError or an endless loop.
  */
 import { FormatError } from "../base/errors.ts";
+import { escapeUntrusted } from "../base/untrusted-text.ts";
 
 /** Longest name read, in bytes: what V8 and wasmparser allow. */
 export const MAX_NAME_BYTES = 100_000;
@@ -15,6 +16,11 @@ export function wasmFault(reason: string, offset: number, hint?: string): Format
     hint: hint ?? "The file is damaged or cut off; build it again or fetch it again",
     details: { offset },
   });
+}
+
+/** Quotes a name of the binary in a message. */
+export function showName(name: string): string {
+  return JSON.stringify(escapeUntrusted(name, 128));
 }
 
 export class ByteReader {

@@ -1,6 +1,6 @@
 /** Reads components. https://github.com/WebAssembly/component-model/blob/main/design/mvp/Binary.md */
 import { FormatError } from "../base/errors.ts";
-import type { ByteReader } from "./byte-reader.ts";
+import { showName, type ByteReader } from "./byte-reader.ts";
 import { readExternName, readExternType, readFlag, readSort } from "./component-extern.ts";
 import type { WasmExport, WasmImport, WasiVersion } from "./info.ts";
 import { countExterns, type Facts, type SectionReader, type SectionUse } from "./sections.ts";
@@ -132,7 +132,7 @@ export class ComponentReader implements SectionReader {
 function readUniqueName(content: ByteReader, seen: Set<string>, what: string): Omit<WasmExport, "kind"> {
   const start = content.offset;
   const name = readExternName(content);
-  if (seen.has(name.name)) content.fail(`a second ${what} named ${JSON.stringify(name.name)}`, start);
+  if (seen.has(name.name)) content.fail(`a second ${what} named ${showName(name.name)}`, start);
   seen.add(name.name);
   return name;
 }

@@ -1,5 +1,5 @@
 /** Reads core modules. https://webassembly.github.io/spec/core/binary/modules.html */
-import { wasmFault, type ByteReader } from "./byte-reader.ts";
+import { showName, wasmFault, type ByteReader } from "./byte-reader.ts";
 import type { CoreExternKind, WasmExport, WasmImport, WasmMemory, WasiVersion } from "./info.ts";
 import { countExterns, type Facts, type SectionReader, type SectionUse } from "./sections.ts";
 
@@ -119,7 +119,7 @@ export class CoreModuleReader implements SectionReader {
     for (let i = 0; i < count; i++) {
       const start = content.offset;
       const name = content.name();
-      if (seen.has(name)) content.fail(`a second export named ${JSON.stringify(name)}`, start);
+      if (seen.has(name)) content.fail(`a second export named ${showName(name)}`, start);
       seen.add(name);
       this.exports.push({ name, kind: readExternKind(content, "export") });
       content.u32();
