@@ -59,7 +59,7 @@ export function utf8String(text: string): Bytes {
 
 /** A time as RFC 5280 §4.1.2.5 wants it: UTCTime until 2049, then GeneralizedTime; whole seconds. */
 export function time(date: Date): Bytes {
-  const text = `${date.toISOString().replaceAll(/[-:T]|\.\d+/g, "")}`;
+  const text = date.toISOString().replaceAll(/[-:T]|\.\d+/g, "");
   return date.getUTCFullYear() < 2050
     ? element(DER_TAG.utcTime, utf8Encode(text.slice(2)))
     : element(DER_TAG.generalizedTime, utf8Encode(text));

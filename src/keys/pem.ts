@@ -20,6 +20,8 @@ const MAX_BLOCKS = 1000;
 /** Headers of one block; three are in use. */
 const MAX_HEADERS = 16;
 
+/** Comes first wherever it occurs (RFC 1421 §4.6.1.1). */
+const PROC_TYPE = "Proc-Type";
 const COLUMNS = 64;
 const BEGIN = /^-----BEGIN ([A-Z0-9](?:[A-Z0-9 ]{0,62}[A-Z0-9])?)-----[ \t]*$/;
 const HEADER = /^([A-Za-z][A-Za-z0-9-]{0,62}):[ \t]*(.*?)[ \t]*$/;
@@ -50,7 +52,8 @@ export function parsePem(text: string, what = "the PEM text"): PemBlock[] {
 
 /** Writes one block: headers sorted by name, a blank line, base64 in 64 columns, a newline at the end. */
 export function formatPem(block: PemBlock): string {
-  const headers = [...block.headers].sort(([a], [b]) => compareUtf8(a, b));
+  const headers = [...block.headers];
+  headers.sort(([a], [b]) => (b === PROC_TYPE ? 1 : a === PROC_TYPE ? -1 : compareUtf8(a, b)));
   for (const [name, value] of headers) {
     if (!HEADER.test(`${name}: ${value}`) || /[\r\n]/.test(value) || value.trim() !== value || value === "") {
       throw new FormatError("KEY_INVALID", `${JSON.stringify(`${name}: ${value}`)} cannot be a PEM header`);

@@ -94,16 +94,14 @@ export function readPkcs1(der: Uint8Array): PrivateKeyParts {
 
 /** Writes the standard PrivateKeyInfo. */
 export function writePkcs8(key: PrivateKeyParts): Bytes {
-  switch (key.type) {
-    case "ecdsa": {
-      const algorithm = sequence(oid(OID.ecPublicKey), oid(CURVE_OID[key.curve]));
-      return sequence(integer(0), algorithm, octetString(sec1(key, false)));
-    }
-    case "rsa":
-      return sequence(integer(0), sequence(oid(OID.rsaEncryption), nothing()), octetString(key.pkcs1));
-    case "ed25519":
-      return sequence(integer(0), sequence(oid(OID.ed25519)), octetString(octetString(key.seed)));
+  if (key.type === "ecdsa") {
+    const algorithm = sequence(oid(OID.ecPublicKey), oid(CURVE_OID[key.curve]));
+    return sequence(integer(0), algorithm, octetString(sec1(key, false)));
   }
+  if (key.type === "rsa") {
+    return sequence(integer(0), sequence(oid(OID.rsaEncryption), nothing()), octetString(key.pkcs1));
+  }
+  return sequence(integer(0), sequence(oid(OID.ed25519)), octetString(octetString(key.seed)));
 }
 
 /**
@@ -111,19 +109,14 @@ export function writePkcs8(key: PrivateKeyParts): Bytes {
  * for Ed25519 Notary's own algorithm around public key, seed and public key.
  */
 export function writeNotaryPkcs8(key: PrivateKeyParts): Bytes {
-  switch (key.type) {
-    case "ecdsa": {
-      const algorithm = sequence(oid(OID.ecPublicKey), oid(CURVE_OID[key.curve]));
-      return sequence(integer(1), algorithm, octetString(sec1(key, true)));
-    }
-    case "rsa":
-      return sequence(integer(0), sequence(oid(OID.rsaEncryption)), octetString(key.pkcs1));
-    case "ed25519": {
-      if (key.point === undefined) throw fault("its public key is missing");
-      const content = concatBytes([key.point, key.seed, key.point]);
-      return sequence(integer(0), sequence(oid(OID.notaryEd25519)), octetString(content));
-    }
+  if (key.type === "ecdsa") {
+    const algorithm = sequence(oid(OID.ecPublicKey), oid(CURVE_OID[key.curve]));
+    return sequence(integer(1), algorithm, octetString(sec1(key, true)));
   }
+  if (key.type === "rsa") return sequence(integer(0), sequence(oid(OID.rsaEncryption)), octetString(key.pkcs1));
+  if (key.point === undefined) throw fault("its public key is missing");
+  const content = concatBytes([key.point, key.seed, key.point]);
+  return sequence(integer(0), sequence(oid(OID.notaryEd25519)), octetString(content));
 }
 
 const RSA_NUMBERS = ["n", "e", "d", "p", "q", "dP", "dQ", "qInv"] as const;
@@ -134,7 +127,8 @@ function sec1(key: PrivateKeyParts & { type: "ecdsa" }, withCurve: boolean): Byt
   return sequence(integer(1), octetString(key.scalar), ...curve, ...point);
 }
 
-function readNotaryEd25519(content: Bytes): PrivateKeyParts {
+/** Reads Notary's form of an Ed25519 key: public key, seed, public key again. @throws {FormatError} KEY_INVALID */
+export function readNotaryEd25519(content: Bytes): PrivateKeyParts {
   if (content.length !== 96) throw fault(`Notary's Ed25519 keys have 96 bytes, got ${content.length}`);
   const point = content.subarray(0, 32);
   if (!equalBytes(point, content.subarray(64))) throw fault("its two copies of the public key differ");
