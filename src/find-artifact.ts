@@ -1,5 +1,4 @@
 /** Fetches the manifest that a tag or digest names and finds the one module in it. */
-import type { Digest } from "./base/digest.ts";
 import { FormatError } from "./base/errors.ts";
 import type { Repository } from "./oci/registry-client.ts";
 import type { ReceivedManifest } from "./oci/types.ts";
@@ -14,7 +13,7 @@ import { chooseFromIndex, readArtifact } from "./wasm/artifact.ts";
  */
 export async function findArtifact(
   repository: Repository,
-  reference: string | Digest,
+  reference: string,
   signal?: AbortSignal,
 ): Promise<FoundArtifact | undefined> {
   const named = await repository.manifests.get(reference, { signal });

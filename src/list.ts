@@ -82,7 +82,7 @@ export async function list(options: ListOptions): Promise<ListReport> {
     return { repository: name, collection: undefined, tags: listed.value.map(unchecked), notes: [] };
   }
   const targets = new Map(collection.list().map((target) => [target.name, target]));
-  const names = [...new Set([...listed.value, ...targets.keys()])].sort();
+  const names = [...new Set([...listed.value, ...targets.keys()])].toSorted();
   const inRegistry = new Set(listed.value);
   const tags = await mapConcurrently(names, (tag) =>
     inspectTag(repository, `${name}:${tag}`, tag, targets.get(tag), inRegistry.has(tag), signal),
@@ -102,7 +102,7 @@ async function readTags(repository: Repository, signal: AbortSignal | undefined)
     }
     tags.push(tag);
   }
-  return tags.sort();
+  return tags.toSorted();
 }
 
 function unchecked(tag: string): ListedTag {

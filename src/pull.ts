@@ -12,7 +12,7 @@ import { findArtifact } from "./find-artifact.ts";
 import type { Reference } from "./oci/reference.ts";
 import type { RegistryClient } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
-import { bindTarget, type Binding, type ExpectedModule, type FoundArtifact } from "./trust/binding.ts";
+import { bindTarget, type Binding, type FoundArtifact } from "./trust/binding.ts";
 import type { Coverage } from "./trust/coverage.ts";
 import type { Check, Note, VerificationReport } from "./trust/report.ts";
 import {

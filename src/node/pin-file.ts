@@ -52,8 +52,9 @@ async function read(path: string): Promise<PinEntry[]> {
   }
 }
 
+const fault = (message: string): StorageError => new StorageError("STATE_INVALID", message);
+
 function decode(bytes: Uint8Array, path: string): PinEntry[] {
-  const fault = (message: string): StorageError => new StorageError("STATE_INVALID", message);
   const file = new JsonCursor(parseJson(bytes, { what: path, integersOnly: true }), fault).object(["version", "pins"]);
   const version = file.field("version").integer();
   if (version !== 1) file.field("version").fail(`version ${version} is newer than this program`);
@@ -115,6 +116,6 @@ function encode(entries: readonly PinEntry[]): Uint8Array {
       added: added.toISOString(),
       pin,
     }))
-    .sort((a, b) => (a.pattern < b.pattern ? -1 : 1));
+    .toSorted((a, b) => (a.pattern < b.pattern ? -1 : 1));
   return utf8Encode(`${JSON.stringify({ version: 1, pins }, undefined, 2)}\n`);
 }

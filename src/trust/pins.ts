@@ -48,14 +48,18 @@ const REST = "/{rest}";
 
 /** Checks a pattern and its collection. @throws {UsageError} USAGE */
 export function checkPattern(pattern: string, collection: string): void {
-  const wildcards = pattern.split("{").length - 1;
+  const wildcards = countBraces(pattern);
   const wellFormed = wildcards === 0 || (wildcards === 1 && pattern.endsWith(REST) && pattern.length > REST.length);
-  const collectionWildcards = collection.split("{").length - 1;
-  const matching = wildcards === 0 ? collectionWildcards === 0 : collectionWildcards === 0 || collection.endsWith(REST);
-  if (wellFormed && matching) return;
+  const repeats = countBraces(collection);
+  const collectionFits = repeats === 0 || (repeats === 1 && wildcards === 1 && /(?:^|\/)\{rest\}$/.test(collection));
+  if (wellFormed && collectionFits && collection !== "") return;
   throw new UsageError("USAGE", `the pin ${JSON.stringify(pattern)} → ${JSON.stringify(collection)} has no meaning`, {
     hint: "Use a whole repository, or a prefix that ends in /{rest} on both sides",
   });
+}
+
+function countBraces(text: string): number {
+  return text.split(/[{}]/).length >> 1;
 }
 
 /**

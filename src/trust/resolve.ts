@@ -31,8 +31,7 @@ export function findTargetByDigest(
   found: FoundArtifact,
   reference: string,
 ): SignedTarget {
-  const signers = collection.list().filter((target) => signsArtifact(target, found));
-  const [target] = signers;
+  const target = collection.list().find((candidate) => signsArtifact(candidate, found));
   if (target !== undefined) return target;
   throw new TrustError(
     "TARGET_NOT_FOUND",

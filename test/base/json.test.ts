@@ -88,7 +88,10 @@ describe("parseJson", () => {
   });
 
   it("throws nothing but FormatError, and accepts no text that JSON.parse refuses", () => {
-    const jsonish = fc.string({ unit: fc.constantFrom(...'{}[]",:\\u01eE+-.\ntfnalse \u0000\ud800é'), maxLength: 40 });
+    const jsonish = fc.string({
+      unit: fc.constantFrom(...Array.from('{}[]",:\\u01eE+-.\ntfnalse \u0000é'), "\ud800"),
+      maxLength: 40,
+    });
     fc.assert(
       fc.property(jsonish, (text) => {
         try {

@@ -16,13 +16,13 @@ function target(custom: JsonValue | undefined, overrides: Partial<SignedTarget> 
   return { name: "v1", length: 10, hashes: { sha256: hex("b") }, custom, role: "targets", ...overrides };
 }
 
-function found(manifest: Digest, module: Digest | undefined = digest("b"), size = 10): FoundArtifact {
+function found(manifest: Digest, module: Digest | null = digest("b"), size = 10): FoundArtifact {
   return {
     digest: manifest,
     size: 400,
     format: "cncf-wasm-v0",
-    module: module === undefined ? undefined : { digest: module, size },
-    fault: module === undefined ? new FormatError("MODULE_MISSING", "no module") : undefined,
+    module: module === null ? undefined : { digest: module, size },
+    fault: module === null ? new FormatError("MODULE_MISSING", "no module") : undefined,
   };
 }
 
@@ -48,7 +48,7 @@ describe("bindTarget, with the manifests signed", () => {
 
   it.each([
     ["the tag still names the manifest that is replaced", found(OLD, digest("c"), 99)],
-    ["the tag names a replaced manifest without a module", found(OLD, undefined)],
+    ["the tag names a replaced manifest without a module", found(OLD, null)],
     ["the tag does not exist yet", undefined],
   ])("delivers the signed module while a publish is under way: %s", (_when, artifact) => {
     const binding = bindTarget(target(signed), artifact, "r:v1");
@@ -75,7 +75,7 @@ describe("bindTarget, with the manifests signed", () => {
   });
 
   it("refuses a manifest without a module, where it is none of those expected", () => {
-    expect(refusal(() => bindTarget(target(signed), found(EVIL, undefined), "r:v1")).code).toBe("TAG_MISMATCH");
+    expect(refusal(() => bindTarget(target(signed), found(EVIL, null), "r:v1")).code).toBe("TAG_MISMATCH");
   });
 
   it("refuses a signed manifest whose module is not the signed one", () => {
@@ -83,7 +83,7 @@ describe("bindTarget, with the manifests signed", () => {
   });
 
   it("gives the reason where the signed manifest has no single module", () => {
-    expect(() => bindTarget(target(signed), found(GOOD, undefined), "r:v1")).toThrow("no module");
+    expect(() => bindTarget(target(signed), found(GOOD, null), "r:v1")).toThrow("no module");
   });
 
   it.each<[string, JsonValue]>([

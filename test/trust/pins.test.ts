@@ -37,7 +37,7 @@ describe("matchPin", () => {
     ];
     expect(matchPin(pins, "ghcr.io/acme/app")?.collection).toBe("special");
     expect(matchPin(pins, "ghcr.io/acme/other")?.collection).toBe("acme/other");
-    expect(matchPin([...pins].reverse(), "ghcr.io/acme/other")?.collection).toBe("acme/other");
+    expect(matchPin(pins.toReversed(), "ghcr.io/acme/other")?.collection).toBe("acme/other");
     expect(matchPin(pins, "ghcr.io/x")?.collection).toBe("x");
   });
 
