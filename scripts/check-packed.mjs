@@ -27,7 +27,10 @@ async function startServers(bin) {
 }
 
 try {
-  execFileSync("npm", ["pack", "--silent", "--pack-destination", folder], { cwd: root, stdio: ["ignore", "ignore", "inherit"] });
+  execFileSync("npm", ["pack", "--silent", "--pack-destination", folder], {
+    cwd: root,
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   const tarball = readdirSync(folder).find((name) => name.endsWith(".tgz"));
   writeFileSync(join(folder, "package.json"), '{"private":true,"type":"module"}\n');
   run("npm", ["install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", `./${tarball}`]);
