@@ -1,0 +1,197 @@
+/**
+ * Writing files so that a crash at any point leaves the old content or the new, never a mix: a temporary file in
+ * the same directory, fsync, rename, fsync of the directory.
+ */
+import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
+import { access, lstat, open, rename, rm, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { errorCode, StorageError } from "../base/errors.ts";
+import { storageError } from "./storage-error.ts";
+
+export { withLock } from "./file-lock.ts";
+export { openModuleFile, type ModuleFile } from "./module-file.ts";
+export { storageError } from "./storage-error.ts";
+
+/** Modules and exported text: readable by all, as any download is. */
+const DEFAULT_MODE = 0o644;
+/** Names have at most 255 bytes; the temporary one must fit too. */
+const MAX_KEPT_NAME = 180;
+
+export interface WriteOptions {
+  /** Permissions of a new file, 0644 unless told; the umask applies. */
+  readonly mode?: number | undefined;
+}
+
+/** A file that appears whole, or not at all. */
+export interface AtomicOutput {
+  write(chunk: Uint8Array): Promise<void>;
+  /**
+   * Makes the content durable and visible under its name. Nothing can be written afterwards. Where the last step
+   * alone fails, the sync of the directory, the new content is visible and a power cut may undo it.
+   */
+  commit(): Promise<void>;
+  /** Removes what was written; what was there before stays. Does nothing after `commit`. */
+  abort(): Promise<void>;
+}
+
+/**
+ * Begins to write a file. What cannot succeed fails here, before anything is transferred: a directory, a device, a
+ * directory that is missing or cannot be written to. An existing symbolic link is replaced itself: its target
+ * stays untouched, so that a prepared link leads no writer elsewhere.
+ *
+ * @throws {StorageError} OUTPUT_REFUSED, STORAGE_DENIED, STORAGE_FULL, FILE_NOT_FOUND, STORAGE_FAILED
+ *
+ * @example
+ * ```ts
+ * const output = await createAtomicOutput("hello.wasm");
+ * try {
+ *   for await (const chunk of verified) await output.write(chunk);
+ *   await output.commit();
+ * } finally {
+ *   await output.abort();
+ * }
+ * ```
+ */
+export async function createAtomicOutput(path: string, options: WriteOptions = {}): Promise<AtomicOutput> {
+  try {
+    await checkReplaceable(path);
+    const { handle, temporary } = await openTemporary(path, options.mode ?? DEFAULT_MODE);
+    return new TemporaryOutput(path, temporary, handle);
+  } catch (error) {
+    throw await writeError(error, path);
+  }
+}
+
+/**
+ * Replaces a file, or makes it, with all of the content or not at all. When it returns, the content survives a
+ * power cut.
+ *
+ * @throws {StorageError} as {@link createAtomicOutput}; the old content is then still there
+ */
+export async function writeFileAtomic(
+  path: string,
+  content: Uint8Array | AsyncIterable<Uint8Array>,
+  options: WriteOptions = {},
+): Promise<void> {
+  const output = await createAtomicOutput(path, options);
+  try {
+    if (content instanceof Uint8Array) await output.write(content);
+    else for await (const chunk of content) await output.write(chunk);
+    await output.commit();
+  } finally {
+    await output.abort();
+  }
+}
+
+/** Makes renames and removals in a directory durable. */
+export async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === "win32") return; // directories cannot be opened there; its renames are journalled
+  const handle = await open(path, "r");
+  try {
+    await handle.sync();
+  } catch (error) {
+    // file systems that cannot (some network ones) say so; those that failed say EIO
+    if (!["EINVAL", "ENOTSUP", "EBADF"].includes(errorCode(error) ?? "")) throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+class TemporaryOutput implements AtomicOutput {
+  private readonly path: string;
+  private readonly temporary: string;
+  private handle: FileHandle | undefined;
+  private committed = false;
+
+  constructor(path: string, temporary: string, handle: FileHandle) {
+    this.path = path;
+    this.temporary = temporary;
+    this.handle = handle;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    try {
+      let at = 0;
+      // a full disk first writes less than asked for
+      while (at < chunk.length) at += (await this.opened().write(chunk, at, chunk.length - at)).bytesWritten;
+    } catch (error) {
+      throw await writeError(error, this.path);
+    }
+  }
+
+  async commit(): Promise<void> {
+    try {
+      await this.opened().sync();
+      await this.close();
+      await checkReplaceable(this.path);
+      await rename(this.temporary, this.path);
+      this.committed = true;
+      await syncDirectory(dirname(this.path));
+    } catch (error) {
+      throw await writeError(error, this.path);
+    }
+  }
+
+  async abort(): Promise<void> {
+    if (this.committed) return;
+    this.committed = true;
+    await this.close().catch(() => undefined); // an error of closing is not the one to report here
+    await rm(this.temporary, { force: true });
+  }
+
+  private opened(): FileHandle {
+    if (this.handle === undefined) {
+      throw new StorageError("STORAGE_FAILED", `cannot write ${this.path}: it was finished already`);
+    }
+    return this.handle;
+  }
+
+  private async close(): Promise<void> {
+    const { handle } = this;
+    this.handle = undefined;
+    await handle?.close();
+  }
+}
+
+/** Refuses what a rename would replace and must not, or could not. */
+async function checkReplaceable(path: string): Promise<void> {
+  let stats;
+  try {
+    stats = await lstat(path);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return;
+    throw error;
+  }
+  if (stats.isSymbolicLink()) return;
+  if (!stats.isFile()) {
+    const kind = stats.isDirectory() ? "a directory" : "not a regular file";
+    throw new StorageError("OUTPUT_REFUSED", `cannot write ${path}: it is ${kind}`, {
+      hint: "Name a file; an existing one is replaced",
+      details: { path },
+    });
+  }
+  await access(path, constants.W_OK); // a file made read-only is meant to stay, even where the directory permits
+}
+
+async function openTemporary(path: string, mode: number): Promise<{ handle: FileHandle; temporary: string }> {
+  const { O_CREAT, O_EXCL, O_WRONLY } = constants;
+  const noFollow = constants.O_NOFOLLOW ?? 0; // Windows has none
+  const kept = Buffer.from(basename(path)).subarray(0, MAX_KEPT_NAME).toString().replaceAll("\uFFFD", "");
+  const temporary = join(dirname(path), `.${kept}.${randomBytes(8).toString("hex")}.tmp`);
+  const handle = await open(temporary, O_CREAT | O_EXCL | O_WRONLY | noFollow, mode);
+  return { handle, temporary };
+}
+
+/** A missing directory is the likely reason of ENOENT: says so. */
+async function writeError(error: unknown, path: string): Promise<Error> {
+  const directory = dirname(path);
+  if (errorCode(error) === "ENOENT" && !(await lstat(directory).catch(() => undefined))) {
+    return new StorageError("FILE_NOT_FOUND", `cannot write ${path}: the directory ${directory} does not exist`, {
+      hint: `Make it first: mkdir -p ${directory}`,
+      details: { path, errno: "ENOENT" },
+      cause: error,
+    });
+  }
+  return storageError(error, "write", path);
+}
