@@ -1,0 +1,131 @@
+/**
+ * The registry's store in a directory: an OCI image layout for the content (`oci-layout`, `blobs/`), and
+ * beside it who has what (`links/`), the manifests, tags and referrers of each repository (`repositories/`),
+ * uploads under way (`uploads/`) and changes under way (`intents/`). Tags and records are read from the files at
+ * every request: nothing is cached, so a restored backup or a repaired file counts at once.
+ */
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { compareUtf8 } from "../../base/bytes.ts";
+import { StorageError } from "../../base/errors.ts";
+import type { Clock } from "../../base/runtime.ts";
+import { withLock } from "../../node/files.ts";
+import { openOciLayout } from "../../node/oci-layout.ts";
+import { directoryExists, ensureDirectory, fileExists, namesIn, removeFile, touchFile } from "./durable-files.ts";
+import { FileBlobs } from "./file-blobs.ts";
+import { FileManifests } from "./file-manifests.ts";
+import { repositoryFile, repositoryOfFile } from "./file-names.ts";
+import { FileUploads } from "./file-uploads.ts";
+import { Intents } from "./intents.ts";
+import { KeyedLock } from "./keyed-lock.ts";
+import type { RegistryStore } from "./store.ts";
+
+/** Above any module or layer in use; keeps one upload from filling a large disk. */
+const MAX_BLOB_BYTES = 16 * 1024 ** 3;
+
+export interface RegistryStoreOptions {
+  /** Bytes that one blob may have; 16 GiB unless told. */
+  readonly maxBlobBytes?: number;
+  /** The clock that ages abandoned uploads. */
+  readonly now?: Clock;
+}
+
+/** How long to wait for another process to end: its last requests, when a service is restarted. */
+const LOCK_WAIT_MS = 10_000;
+
+/** Directories that this process has open: within a process, locks queue instead of failing. */
+const opened = new Set<string>();
+
+/**
+ * Opens the store in a directory, and makes it where there is none: completes changes and removes content that
+ * a crash left over, and uploads that were abandoned. Only one process may use a directory at a time.
+ *
+ * @throws {StorageError} LOCKED, STATE_INVALID, STORAGE_DENIED
+ */
+export async function openRegistryStore(dir: string, options: RegistryStoreOptions = {}): Promise<RegistryStore> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const unlock = await holdLock(join(dir, "lock"));
+  try {
+    const layout = await openOciLayout(dir);
+    const repositories = join(dir, "repositories");
+    await ensureDirectory(repositories);
+    await ensureDirectory(join(dir, "uploads"));
+    const repositoryLock = new KeyedLock();
+    const intents = await Intents.open(dir);
+    const blobs = new FileBlobs(dir, layout, repositoryLock);
+    // Present while the store is open; found at opening, the last use ended in a crash.
+    const inUse = join(dir, "in-use");
+    if (await fileExists(inUse)) {
+      await blobs.sweep();
+      await removeTemporaries(repositories);
+    } else await touchFile(inUse);
+    const uploads = new FileUploads({
+      root: dir,
+      maxBlobBytes: options.maxBlobBytes ?? MAX_BLOB_BYTES,
+      now: options.now ?? (() => new Date()),
+      adopt: (path, repository, digest) => blobs.add(repository, digest, "blob", () => layout.adopt(path, digest)),
+    });
+    await uploads.sweep();
+    return {
+      blobs,
+      uploads,
+      manifests: new FileManifests({ root: dir, layout, blobs, intents, repositoryLock }),
+      async repositories() {
+        const names = (await namesIn(repositories)).map(repositoryOfFile);
+        return names.filter((name) => name !== undefined).toSorted(compareUtf8);
+      },
+      has: (repository) => directoryExists(join(repositories, repositoryFile(repository))),
+      async close() {
+        await removeFile(inUse);
+        await unlock();
+      },
+    };
+  } catch (error) {
+    await unlock();
+    throw error;
+  }
+}
+
+/** Holds a lock until the returned function is called. */
+async function holdLock(path: string): Promise<() => Promise<void>> {
+  const key = resolve(path);
+  if (opened.has(key)) {
+    throw new StorageError("LOCKED", `${path} is held by this very process`, {
+      hint: "Close the store before opening it again",
+      details: { path },
+    });
+  }
+  opened.add(key);
+  let release = (): void => {};
+  const released = new Promise<void>((done) => {
+    release = done;
+  });
+  let held: Promise<void> | undefined;
+  try {
+    await new Promise<void>((acquired, failed) => {
+      const hold = (): Promise<void> => {
+        acquired();
+        return released;
+      };
+      held = withLock(path, hold, { waitMs: LOCK_WAIT_MS });
+      held.catch(failed);
+    });
+  } catch (error) {
+    opened.delete(key);
+    throw error;
+  }
+  return async () => {
+    release();
+    await held;
+    opened.delete(key);
+  };
+}
+
+/** Removes what writers that were killed left half-written; it was never visible. */
+async function removeTemporaries(dir: string): Promise<void> {
+  for (const entry of await readdir(dir, { recursive: true, withFileTypes: true })) {
+    if (entry.isFile() && entry.name.startsWith(".") && entry.name.endsWith(".tmp")) {
+      await rm(join(entry.parentPath, entry.name), { force: true });
+    }
+  }
+}
