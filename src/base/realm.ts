@@ -30,10 +30,12 @@ const SHARED_SUFFIXES: readonly string[] = [
   "gitlab.io",
   "googleusercontent.com",
   "herokuapp.com",
+  "jfrog.io",
   "netlify.app",
   "ngrok.io",
   "onrender.com",
   "pages.dev",
+  "pkg.dev",
   "run.app",
   "vercel.app",
   "workers.dev",
@@ -91,7 +93,7 @@ function sharesDomain(a: string, b: string): boolean {
   let common = 0;
   while (common < left.length && common < right.length && left[common] === right[common]) common++;
   const suffix = left.slice(0, common).toReversed().join(".");
-  if (SHARED_SUFFIXES.includes(suffix)) return false;
+  if (SHARED_SUFFIXES.some((shared) => `.${suffix}`.endsWith(`.${shared}`))) return false;
   const countryCode = (left[0]?.length ?? 0) === 2 && (left[1]?.length ?? 0) <= 3;
   return common >= (countryCode ? 3 : 2);
 }
