@@ -61,6 +61,11 @@ export function updateFault(name: UpdateFaultName, message: string, cause?: unkn
   return new ApiError("INVALID_UPDATE", { Name: name, Error: { Msg: message } }, options);
 }
 
+/** An upload without a role that it must have. */
+export function missingRole(role: string, message: string): ApiError {
+  return new ApiError("INVALID_UPDATE", { Name: "ErrBadHierarchy", Error: { Missing: role, Msg: message } });
+}
+
 /** Metadata that the storage does not have; requests that no route takes have no detail. */
 export function notFound(): ApiError {
   return new ApiError("METADATA_NOT_FOUND", {});

@@ -5,6 +5,7 @@ import { versionConflict } from "./store.ts";
 import type {
   Change,
   ChangeQuery,
+  DocumentFacts,
   OnlineRole,
   SealedKey,
   StoredDocument,
@@ -34,9 +35,14 @@ class MemoryTrustStore implements TrustStore {
     return this.versions(gun, role).at(-1);
   }
 
-  async currentAll(gun: string): Promise<ReadonlyMap<string, StoredDocument>> {
+  async listCurrent(gun: string): Promise<ReadonlyMap<string, DocumentFacts>> {
     const roles = this.collections.get(gun) ?? new Map<string, StoredDocument[]>();
-    return new Map([...roles].map(([role, versions]) => [role, versions.at(-1)!]));
+    return new Map(
+      [...roles].map(([role, versions]) => {
+        const { version, digest, bytes } = versions.at(-1)!;
+        return [role, { version, digest, size: bytes.length }];
+      }),
+    );
   }
 
   async byVersion(gun: string, role: string, version: number): Promise<StoredDocument | undefined> {

@@ -28,13 +28,19 @@ const MAX_CACHED = 1000;
 const CHECK_SETTING = "online-key-check";
 const CHECK_TEXT = utf8Encode("the master key of this store");
 
+export interface OnlineSigner {
+  /** The key's id in metadata. */
+  readonly keyId: string;
+  readonly signer: Signer;
+}
+
 export interface OnlineKeys {
   /** The newest key that no root names yet; makes one where there is none. The same answer until it is published. */
   pending(gun: string, role: OnlineRole): Promise<PublicKey>;
   /** Makes a new key, for a rotation. */
   create(gun: string, role: OnlineRole): Promise<PublicKey>;
-  /** Opens the first of these keys that the server holds; undefined where it holds none. */
-  signer(gun: string, role: OnlineRole, keyIds: readonly string[]): Promise<Signer | undefined>;
+  /** Opens those of these keys that the server holds. */
+  signers(gun: string, role: OnlineRole, keyIds: readonly string[]): Promise<readonly OnlineSigner[]>;
 }
 
 export interface OnlineKeysOptions {
@@ -114,9 +120,11 @@ class StoredOnlineKeys implements OnlineKeys {
     return key.publicKey;
   }
 
-  async signer(gun: string, role: OnlineRole, keyIds: readonly string[]): Promise<Signer | undefined> {
-    const held = (await this.store.keys(gun, role)).find((key) => keyIds.includes(key.keyId));
-    return held === undefined ? undefined : this.unseal(gun, role, held.keyId, held.sealed);
+  async signers(gun: string, role: OnlineRole, keyIds: readonly string[]): Promise<readonly OnlineSigner[]> {
+    const held = (await this.store.keys(gun, role)).filter((key) => keyIds.includes(key.keyId));
+    return Promise.all(
+      held.map(async ({ keyId, sealed }) => ({ keyId, signer: await this.unseal(gun, role, keyId, sealed) })),
+    );
   }
 
   private async unseal(gun: string, role: OnlineRole, keyId: string, sealed: Bytes): Promise<PrivateKey> {

@@ -8,6 +8,7 @@ import { versionConflict } from "./store.ts";
 import type {
   Change,
   ChangeQuery,
+  DocumentFacts,
   OnlineRole,
   SealedKey,
   StoredDocument,
@@ -41,11 +42,16 @@ class SqlTrustStore implements TrustStore {
     return firstDocument(await this.database.query(sql, gun, role));
   }
 
-  async currentAll(gun: string): Promise<ReadonlyMap<string, StoredDocument>> {
-    const sql = `${DOCUMENT} d where gun = ?1 and version =
+  async listCurrent(gun: string): Promise<ReadonlyMap<string, DocumentFacts>> {
+    const sql = `select role, version, digest, length(bytes) as size from trust_document d where gun = ?1 and version =
       (select max(version) from trust_document m where m.gun = d.gun and m.role = d.role)`;
     const rows = await this.database.query(sql, gun);
-    return new Map(rows.map((row) => [text(row, "role"), document(row)]));
+    return new Map(
+      rows.map((row) => {
+        const digest = text(row, "digest") as Digest;
+        return [text(row, "role"), { version: Number(row["version"]), digest, size: Number(row["size"]) }];
+      }),
+    );
   }
 
   async byVersion(gun: string, role: string, version: number): Promise<StoredDocument | undefined> {

@@ -17,6 +17,14 @@ export interface TrustDocument {
   readonly bytes: Bytes;
 }
 
+/** What a document is known by, without its bytes. */
+export interface DocumentFacts {
+  readonly version: number;
+  readonly digest: Digest;
+  /** Length in bytes. */
+  readonly size: number;
+}
+
 export interface StoredDocument extends TrustDocument {
   readonly storedAt: Date;
 }
@@ -81,7 +89,7 @@ export interface TrustStore {
   /** The newest version of a role. */
   current(gun: string, role: string): Promise<StoredDocument | undefined>;
   /** The newest version of every role that was ever stored, by role. */
-  currentAll(gun: string): Promise<ReadonlyMap<string, StoredDocument>>;
+  listCurrent(gun: string): Promise<ReadonlyMap<string, DocumentFacts>>;
   byVersion(gun: string, role: string, version: number): Promise<StoredDocument | undefined>;
   byDigest(gun: string, role: string, digest: Digest): Promise<StoredDocument | undefined>;
   /**

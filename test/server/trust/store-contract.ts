@@ -34,7 +34,7 @@ export function trustStoreContract(open: () => Promise<TrustStore>): void {
     expect(await store.current("a/b", "targets/x")).toEqual(expected);
     expect(await store.byVersion("a/b", "targets/x", 7)).toEqual(expected);
     expect(await store.byDigest("a/b", "targets/x", digest)).toEqual(expected);
-    expect(await store.currentAll("a/b")).toEqual(new Map([["targets/x", expected]]));
+    expect(await store.listCurrent("a/b")).toEqual(new Map([["targets/x", { version: 7, digest, size: 5 }]]));
   });
 
   it("finds nothing under another role, version, digest or collection", async () => {
@@ -46,7 +46,7 @@ export function trustStoreContract(open: () => Promise<TrustStore>): void {
     expect(await store.current("A", "targets")).toBeUndefined();
     expect(await store.byVersion("a", "targets", 1)).toBeUndefined();
     expect(await store.byDigest("a", "root", document.digest)).toBeUndefined();
-    expect(await store.currentAll("b")).toEqual(new Map());
+    expect(await store.listCurrent("b")).toEqual(new Map());
   });
 
   it("keeps every version and gives the newest as current, also after a jump", async () => {
@@ -55,7 +55,7 @@ export function trustStoreContract(open: () => Promise<TrustStore>): void {
     await put(store, "a", await storable("root", 1));
     expect((await store.current("a", "targets"))?.version).toBe(40);
     expect((await store.byVersion("a", "targets", 2))?.bytes).toEqual(utf8Encode("targets 2"));
-    const all = await store.currentAll("a");
+    const all = await store.listCurrent("a");
     expect(Object.fromEntries([...all].map(([role, document]) => [role, document.version]))).toEqual({
       root: 1,
       targets: 40,
@@ -100,7 +100,7 @@ export function trustStoreContract(open: () => Promise<TrustStore>): void {
       await store.addKey(key(gun, "k"), LIMITS);
     }
     await store.delete("a/b", NOW);
-    expect(await store.currentAll("a/b")).toEqual(new Map());
+    expect(await store.listCurrent("a/b")).toEqual(new Map());
     expect(await store.keys("a/b", "timestamp")).toEqual([]);
     for (const gun of ["a/bc", "a/b/c", "a"]) {
       expect((await store.current(gun, "timestamp"))?.version).toBe(1);
