@@ -1,4 +1,4 @@
-/** Object identifiers of the algorithms that are read or written here. */
+/** Object identifiers of the algorithms and certificate fields that are read or written here. */
 export const OID = {
   ecPublicKey: "1.2.840.10045.2.1",
   p224: "1.3.132.0.33",
@@ -9,4 +9,29 @@ export const OID = {
   ed25519: "1.3.101.112",
   /** Notary's own for private keys: GnuTLS's arc, not RFC 8410's. */
   notaryEd25519: "1.3.6.1.4.1.11591.15.1",
+
+  ecdsaSha256: "1.2.840.10045.4.3.2",
+  ecdsaSha384: "1.2.840.10045.4.3.3",
+  ecdsaSha512: "1.2.840.10045.4.3.4",
+  ecdsaSha1: "1.2.840.10045.4.1",
+  rsaSha1: "1.2.840.113549.1.1.5",
+  rsaPss: "1.2.840.113549.1.1.10",
+  rsaSha256: "1.2.840.113549.1.1.11",
+  rsaSha384: "1.2.840.113549.1.1.12",
+  rsaSha512: "1.2.840.113549.1.1.13",
+  mgf1: "1.2.840.113549.1.1.8",
+  sha256: "2.16.840.1.101.3.4.2.1",
+  sha384: "2.16.840.1.101.3.4.2.2",
+  sha512: "2.16.840.1.101.3.4.2.3",
+
+  commonName: "2.5.4.3",
+  subjectKeyIdentifier: "2.5.29.14",
+  keyUsage: "2.5.29.15",
+  subjectAltName: "2.5.29.17",
+  basicConstraints: "2.5.29.19",
+  authorityKeyIdentifier: "2.5.29.35",
+  extendedKeyUsage: "2.5.29.37",
+  anyExtendedKeyUsage: "2.5.29.37.0",
+  serverAuth: "1.3.6.1.5.5.7.3.1",
+  codeSigning: "1.3.6.1.5.5.7.3.3",
 } as const;

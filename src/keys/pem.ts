@@ -13,6 +13,10 @@ export interface PemBlock {
   readonly bytes: Bytes;
 }
 
+type PemCode = "KEY_INVALID" | "CERTIFICATE_INVALID";
+/** Makes the error for damage at a line, counted from 0. */
+type PemFault = (message: string, line: number) => FormatError;
+
 /** Characters of a PEM file: a bundle of some hundred certificates, or every key of a person. */
 const MAX_PEM_LENGTH = 1024 * 1024;
 /** Blocks in one file: as above. */
@@ -31,20 +35,23 @@ const BASE64_LINE = /^[A-Za-z0-9+/]+={0,2}$/;
  * Reads every block of a text; none is no error.
  *
  * @param what names the text in messages, e.g. the file
- * @throws {FormatError} KEY_INVALID where a block is damaged; LIMIT_EXCEEDED
+ * @param code the code of damage: KEY_INVALID unless told
+ * @throws {FormatError} with that code where a block is damaged; LIMIT_EXCEEDED
  */
-export function parsePem(text: string, what = "the PEM text"): PemBlock[] {
+export function parsePem(text: string, what = "the PEM text", code: PemCode = "KEY_INVALID"): PemBlock[] {
+  const fault: PemFault = (message, line) =>
+    new FormatError(code, `${what} is not valid PEM: ${message} (line ${line + 1})`, { details: { line: line + 1 } });
   if (text.length > MAX_PEM_LENGTH) throw tooMuch(what, `${MAX_PEM_LENGTH} characters`);
   const lines = text.replace(/^\uFEFF/, "").split(/\r\n|\n|\r/);
   const blocks: PemBlock[] = [];
   for (let at = 0; at < lines.length; at++) {
     if (!lines[at]!.startsWith("-----BEGIN")) continue;
     const label = BEGIN.exec(lines[at]!)?.[1];
-    if (label === undefined) throw fault(what, "a BEGIN line is damaged", at);
+    if (label === undefined) throw fault("a BEGIN line is damaged", at);
     if (blocks.length === MAX_BLOCKS) throw tooMuch(what, `${MAX_BLOCKS} blocks`);
-    const end = findEnd(lines, at, label, what);
+    const end = findEnd(lines, at, label, fault);
     const body = lines.slice(at + 1, end);
-    blocks.push({ label, ...parseBody(body, what, at + 1) });
+    blocks.push({ label, ...parseBody(body, at + 1, what, fault) });
     at = end;
   }
   return blocks;
@@ -68,42 +75,36 @@ export function formatPem(block: PemBlock): string {
   return lines.join("\n");
 }
 
-function findEnd(lines: readonly string[], begin: number, label: string, what: string): number {
+function findEnd(lines: readonly string[], begin: number, label: string, fault: PemFault): number {
   for (let at = begin + 1; at < lines.length; at++) {
     if (!lines[at]!.startsWith("-----")) continue;
     if (lines[at]!.trimEnd() === `-----END ${label}-----`) return at;
-    throw fault(what, `the block ${label} does not end`, begin);
+    throw fault(`the block ${label} does not end`, begin);
   }
-  throw fault(what, `the block ${label} does not end`, begin);
+  throw fault(`the block ${label} does not end`, begin);
 }
 
-function parseBody(lines: readonly string[], what: string, first: number): Omit<PemBlock, "label"> {
+function parseBody(lines: readonly string[], first: number, what: string, fault: PemFault): Omit<PemBlock, "label"> {
   const headers = new Map<string, string>();
   let at = 0;
   for (; at < lines.length && lines[at]!.includes(":"); at++) {
     const [, name, value] = HEADER.exec(lines[at]!) ?? [];
-    if (name === undefined || value === undefined) throw fault(what, "a header is damaged", first + at);
-    if (headers.has(name)) throw fault(what, `the header ${name} occurs twice`, first + at);
+    if (name === undefined || value === undefined) throw fault("a header is damaged", first + at);
+    if (headers.has(name)) throw fault(`the header ${name} occurs twice`, first + at);
     if (headers.size === MAX_HEADERS) throw tooMuch(what, `${MAX_HEADERS} headers`);
     headers.set(name, value);
   }
-  if (headers.size > 0 && lines[at]?.trim() !== "") throw fault(what, "no blank line follows the headers", first + at);
+  if (headers.size > 0 && lines[at]?.trim() !== "") throw fault("no blank line follows the headers", first + at);
   let base64 = "";
   for (; at < lines.length; at++) {
     const line = lines[at]!.trim();
     if (line === "" && (base64 === "" || at === lines.length - 1)) continue;
-    if (!BASE64_LINE.test(line) || base64.endsWith("=")) throw fault(what, "a line is not base64", first + at);
+    if (!BASE64_LINE.test(line) || base64.endsWith("=")) throw fault("a line is not base64", first + at);
     base64 += line;
   }
   const bytes = base64Decode(base64);
-  if (bytes === undefined || bytes.length === 0) throw fault(what, "its base64 is damaged", first);
+  if (bytes === undefined || bytes.length === 0) throw fault("its base64 is damaged", first);
   return { headers, bytes };
-}
-
-function fault(what: string, message: string, line: number): FormatError {
-  return new FormatError("KEY_INVALID", `${what} is not valid PEM: ${message} (line ${line + 1})`, {
-    details: { line: line + 1 },
-  });
 }
 
 function tooMuch(what: string, limit: string): FormatError {
