@@ -51,6 +51,11 @@ export class ByteReader {
     throw wasmFault(`${this.what}: ${reason}`, offset);
   }
 
+  /** The next byte, which is read again; undefined at the end. */
+  peek(): number | undefined {
+    return this.bytes[this.at];
+  }
+
   byte(): number {
     const byte = this.bytes[this.at];
     if (byte === undefined) return this.fail("it ends too early");

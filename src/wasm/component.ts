@@ -72,17 +72,19 @@ export class ComponentReader implements SectionReader {
   }
 
   facts(): Facts {
-    const wit = this.onlyTypes && this.exports.length > 0;
-    const names = wit && this.types !== undefined ? namesOfPackage(this.exportedTypes) : undefined;
-    const exports = names ?? this.exports;
+    const candidate = this.onlyTypes && this.exports.length > 0;
+    const names = candidate && this.types !== undefined ? namesOfPackage(this.exportedTypes) : undefined;
     return {
-      kind: wit ? "wit-package" : "component",
+      kind: names === undefined ? "component" : "wit-package",
       imports: this.imports,
-      exports,
+      exports: names ?? this.exports,
       memories: [],
       nested: { modules: this.modules, components: this.components },
-      wasi: wit ? [] : wasiVersions([...this.imports, ...this.exports]),
-      notes: wit && names === undefined ? ["the package's types could not be read: its exports have short names"] : [],
+      wasi: names === undefined ? wasiVersions([...this.imports, ...this.exports]) : [],
+      notes:
+        candidate && this.types === undefined
+          ? ["the types that it exports could not be read: it may be a WIT package"]
+          : [],
     };
   }
 
@@ -137,10 +139,13 @@ function readUniqueName(content: ByteReader, seen: Set<string>, what: string): O
   return name;
 }
 
+/** The minor version of a WASI interface, the part that tells 0.2 from 0.3. */
+const WASI_MINOR = /^wasi:[^@]*@0\.(\d+)(?![^.+-])/;
+
 function wasiVersions(externs: readonly WasmExport[]): WasiVersion[] {
+  const minors = new Set(externs.map((extern) => WASI_MINOR.exec(extern.implements ?? extern.name)?.[1]));
   const versions: WasiVersion[] = [];
-  const names = externs.map((extern) => extern.implements ?? extern.name).filter((name) => name.startsWith("wasi:"));
-  if (names.some((name) => name.includes("@0.2"))) versions.push("wasip2");
-  if (names.some((name) => name.includes("@0.3"))) versions.push("wasip3");
+  if (minors.has("2")) versions.push("wasip2");
+  if (minors.has("3")) versions.push("wasip3");
   return versions;
 }

@@ -48,6 +48,13 @@ const IS_SHARED = 0x02;
 const IS_64_BIT = 0x04;
 const HAS_PAGE_SIZE = 0x08;
 
+/** Stand in the place of an import's kind where a list of imports of the same module follows. */
+const GROUP = 0x7f;
+const GROUP_OF_ONE_TYPE = 0x7e;
+
+/** A function of exactly the type given (custom descriptors). */
+const EXACT_FUNCTION = 0x20;
+
 const WASI_MODULES: readonly WasiVersion[] = ["wasi_unstable", "wasi_snapshot_preview1"];
 
 export class CoreModuleReader implements SectionReader {
@@ -101,11 +108,22 @@ export class CoreModuleReader implements SectionReader {
     for (let i = 0; i < count; i++) {
       const module = content.name();
       const name = content.name();
-      const kind = readExternKind(content, "import");
-      const memory = readExternType(content, kind);
-      if (memory !== undefined) this.memories.push(memory);
-      this.imports.push({ module, name, kind });
+      const group = name === "" ? content.peek() : undefined;
+      if (group === GROUP || group === GROUP_OF_ONE_TYPE) this.readGroup(content, module);
+      else this.addImport(module, name, readExternType(content));
     }
+  }
+
+  /** Several imports of one module. https://github.com/WebAssembly/compact-import-section */
+  private readGroup(content: ByteReader, module: string): void {
+    const shared = content.byte() === GROUP_OF_ONE_TYPE ? readExternType(content) : undefined;
+    const count = countExterns(content, this.imports.length, shared === undefined ? 3 : 1, "imports");
+    for (let i = 0; i < count; i++) this.addImport(module, content.name(), shared ?? readExternType(content));
+  }
+
+  private addImport(module: string, name: string, type: ExternType): void {
+    this.imports.push({ module, name, kind: type.kind });
+    if (type.memory !== undefined) this.memories.push(type.memory);
   }
 
   private readMemories(content: ByteReader): void {
@@ -130,13 +148,20 @@ export class CoreModuleReader implements SectionReader {
 function readExternKind(reader: ByteReader, what: string): CoreExternKind {
   const start = reader.offset;
   const byte = reader.byte();
+  if (byte === EXACT_FUNCTION) return "function";
   // Guessing the length of an unknown kind would lose imports without a word, which a policy might look for.
   return EXTERN_KINDS[byte] ?? reader.fail(`an ${what} of the unknown kind 0x${byte.toString(16)}`, start);
 }
 
-/** Passes over the type of an import; gives it where it is a memory. */
-function readExternType(reader: ByteReader, kind: CoreExternKind): WasmMemory | undefined {
-  if (kind === "memory") return readMemoryType(reader, true);
+interface ExternType {
+  readonly kind: CoreExternKind;
+  readonly memory?: WasmMemory;
+}
+
+/** Reads the kind of an import and passes over its type, of which only a memory's is kept. */
+function readExternType(reader: ByteReader): ExternType {
+  const kind = readExternKind(reader, "import");
+  if (kind === "memory") return { kind, memory: readMemoryType(reader, true) };
   if (kind === "function") {
     reader.u32();
   } else if (kind === "table") {
@@ -149,7 +174,7 @@ function readExternType(reader: ByteReader, kind: CoreExternKind): WasmMemory | 
     if (reader.byte() !== 0x00) reader.fail("an unknown attribute of a tag", reader.offset - 1);
     reader.u32();
   }
-  return undefined;
+  return { kind };
 }
 
 function readMemoryType(reader: ByteReader, imported: boolean): WasmMemory {

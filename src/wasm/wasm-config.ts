@@ -3,6 +3,7 @@ import { isDigest, type Digest } from "../base/digest.ts";
 import { FormatError } from "../base/errors.ts";
 import { formatFault, JsonCursor } from "../base/json-cursor.ts";
 import { parseJson } from "../base/json.ts";
+import { escapeUntrusted } from "../base/untrusted-text.ts";
 
 /** Lists of names; real ones have a few kilobytes. It is fetched before anything is known about who wrote it. */
 export const MAX_WASM_CONFIG_BYTES = 1024 * 1024;
@@ -46,9 +47,9 @@ export function readWasmConfig(bytes: Uint8Array): WasmConfig {
   );
   const config = root.object(["created", "author", "architecture", "os", "layerDigests", "component"]);
   const architecture = config.field("architecture");
-  if (architecture.string() !== "wasm") architecture.fail(`expected "wasm", got ${JSON.stringify(architecture.value)}`);
+  if (architecture.string() !== "wasm") architecture.fail(`expected "wasm", got ${show(architecture.string())}`);
   const os = config.field("os");
-  if (!/^[a-z0-9]{1,32}$/i.test(os.string())) os.fail(`expected wasip1 or wasip2, got ${JSON.stringify(os.value)}`);
+  if (!/^[a-z0-9]{1,32}$/i.test(os.string())) os.fail(`expected wasip1 or wasip2, got ${show(os.string())}`);
   const component = config.field("component");
   return {
     ...optionalText("created", config.field("created")),
@@ -77,9 +78,13 @@ function readComponent(cursor: JsonCursor): NonNullable<WasmConfig["component"]>
 
 function readDigest(cursor: JsonCursor): Digest {
   const text = cursor.string();
-  return isDigest(text) ? text : cursor.fail(`${JSON.stringify(text)} is not a sha256 or sha512 digest`);
+  return isDigest(text) ? text : cursor.fail(`${show(text)} is not a sha256 or sha512 digest`);
 }
 
 function optionalText<Key extends string>(key: Key, cursor: JsonCursor): { [key in Key]?: string } {
   return (cursor.empty ? {} : { [key]: cursor.string() }) as { [key in Key]?: string };
+}
+
+function show(text: string): string {
+  return JSON.stringify(escapeUntrusted(text, 128));
 }

@@ -21,14 +21,18 @@ export function readTypes(reader: ByteReader, count: number): ExportsOfType[] {
   return types;
 }
 
-/** The interfaces and worlds that the exported types of a package hold, each once. */
+/** `namespace:package/name`, with or without a version. */
+const FULL_NAME = /^[^:/]+:[^/]+\/./;
+
+/** The interfaces and worlds that the exported types of a package hold, each once; undefined where it is none. */
 export function namesOfPackage(exported: readonly ExportsOfType[]): WasmExport[] | undefined {
   const names = new Map<string, WasmExport>();
   for (const type of exported) {
     if (type === undefined) return undefined;
     for (const item of type) {
-      if (item.kind === "instance") names.set(item.name, { ...item, kind: "interface" });
-      else if (item.kind === "component") names.set(item.name, { ...item, kind: "world" });
+      if (item.kind !== "instance" && item.kind !== "component") continue;
+      if (!FULL_NAME.test(item.name)) return undefined;
+      names.set(item.name, { ...item, kind: item.kind === "instance" ? "interface" : "world" });
     }
   }
   return [...names.values()];
