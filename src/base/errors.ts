@@ -75,6 +75,7 @@ const REGISTRY_CODES = {
 const TRUST_CODES = {
   TRUST_DENIED: "denied",
   TRUST_NOT_FOUND: "unsigned",
+  TRUST_WITHHELD: "untrusted",
   TRUST_UNAVAILABLE: "network",
   TRUST_REJECTED: "failure",
   TRUST_CONFLICT: "conflict",

@@ -3,7 +3,7 @@
  * snapshot and timestamp hash, and a notary-server that holds the snapshot key hashes not what was uploaded but
  * what its own structs print: other bytes make a collection unreadable for everybody (`assertGoBytes`).
  */
-import { base64Encode, equalBytes, utf8Encode, type Bytes } from "../base/bytes.ts";
+import { base64Encode, equalBytes, ownBytes, utf8Encode, type Bytes } from "../base/bytes.ts";
 import { FormatError } from "../base/errors.ts";
 import { formatFault, JsonCursor } from "../base/json-cursor.ts";
 import { isJsonObject, parseJson, type JsonObject, type JsonValue } from "../base/json.ts";
@@ -37,7 +37,7 @@ export interface NotaryDocument {
   /** The role that it was asked for as. */
   readonly role: string;
   /** Exactly what was received; what hashes and caches hold. */
-  readonly bytes: Uint8Array;
+  readonly bytes: Bytes;
   readonly signed: JsonObject;
   /** The canonical text of `signed`: what signatures are over. */
   readonly canonical: string;
@@ -82,7 +82,7 @@ export function decodeDocument(bytes: Uint8Array, role: string): NotaryDocument 
       if (signature.length > MAX_SIGNATURE_BYTES) member.field("sig").fail("longer than any signature");
       return { keyId, method: member.field("method").string().toLowerCase(), signature };
     });
-  return { role, bytes, signed, canonical: canonicalJson(signed), signatures };
+  return { role, bytes: ownBytes(bytes), signed, canonical: canonicalJson(signed), signatures };
 }
 
 /**

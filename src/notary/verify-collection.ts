@@ -1,0 +1,73 @@
+/** One pass of the client workflow over whatever source of documents: root, timestamp, snapshot, targets, delegations. */
+import type { FileMeta } from "./metadata.ts";
+import type { DocumentSource, SourcedDocument } from "./document-source.ts";
+import { missing, walkToNewestRoot, withheld, type Anchor, type RootTrust } from "./root-walk.ts";
+import type { NotaryState } from "./state.ts";
+import { NotaryTrustedSet, type WantedDelegation } from "./trusted-set.ts";
+
+/** Delegations fetched at once. */
+const PARALLEL = 16;
+
+export interface VerifyOptions extends RootTrust {
+  /** The server's address, kept in the state. */
+  readonly server: string;
+  /** Go on past expiry dates, for inspection and repair. */
+  readonly acceptExpired: boolean;
+}
+
+/** What a pass found. Nothing was stored. */
+export interface Verification extends Anchor {
+  readonly state: NotaryState;
+}
+
+/**
+ * Verifies a collection.
+ *
+ * @throws {TrustError} whatever is wrong with it; {@link walkToNewestRoot} for root
+ */
+export async function verifyCollection(source: DocumentSource, options: VerifyOptions): Promise<Verification> {
+  const { gun, now, stored, acceptExpired } = options;
+  const set = new NotaryTrustedSet({ gun, now, acceptExpired, versions: stored?.versions ?? new Map() });
+  const anchor = await walkToNewestRoot(set, source, options);
+  await set.settleRoot();
+  const timestamp = await source.timestamp();
+  if (timestamp === undefined)
+    throw stored ? missing("timestamp", source, options) : withheld("timestamp", source, "it has a root");
+  await set.updateTimestamp(timestamp.bytes, timestamp.from);
+  const snapshot = await obtain(source, "snapshot", set.expectedSnapshot);
+  await set.updateSnapshot(snapshot.bytes, snapshot.from);
+  const targets = await obtain(source, "targets", set.expectedTargets("targets")!);
+  await set.updateTargets(targets.bytes, targets.from);
+  await addDelegations(set, source);
+  return { ...anchor, state: set.state(options.server, anchor.firstUse && stored === undefined) };
+}
+
+async function obtain(source: DocumentSource, role: string, expected: FileMeta): Promise<SourcedDocument> {
+  const document = await source.matching(role, expected);
+  if (document === undefined) throw withheld(`metadata of ${role}`, source, "its signed metadata names it");
+  return document;
+}
+
+/** Level by level, the documents of one level side by side. */
+async function addDelegations(set: NotaryTrustedSet, source: DocumentSource): Promise<void> {
+  let delegators = ["targets"];
+  while (delegators.length > 0) {
+    const level = delegators.flatMap((role) => set.delegationsOf(role));
+    for (let start = 0; start < level.length; start += PARALLEL) {
+      const batch = level.slice(start, start + PARALLEL);
+      const documents = await Promise.all(batch.map((wanted) => obtainDelegation(source, wanted)));
+      for (const [index, wanted] of batch.entries()) {
+        const document = documents[index];
+        await set.addDelegation(wanted, document?.bytes, document?.from ?? "network");
+      }
+    }
+    delegators = level.map(({ delegation }) => delegation.name).filter((name) => set.hasDelegation(name));
+  }
+}
+
+async function obtainDelegation(
+  source: DocumentSource,
+  { delegation, expected }: WantedDelegation,
+): Promise<SourcedDocument | undefined> {
+  return expected && obtain(source, delegation.name, expected);
+}
