@@ -104,9 +104,10 @@ function toResponse(response: Response, watch: Watch): TransportResponse {
 }
 
 async function* readBody(response: Response, watch: Watch): AsyncGenerator<Uint8Array> {
-  const reader = response.body?.getReader();
+  if (response.body === null) return watch.end();
+  const reader = response.body.getReader();
   try {
-    while (reader !== undefined) {
+    for (;;) {
       const next = await watch.wait(reader.read());
       if (next.done) break;
       yield next.value;
@@ -115,7 +116,7 @@ async function* readBody(response: Response, watch: Watch): AsyncGenerator<Uint8
     throw watch.explain(error);
   } finally {
     watch.end();
-    await reader?.cancel().catch(() => undefined);
+    await reader.cancel().catch(() => undefined);
   }
 }
 
