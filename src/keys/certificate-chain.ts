@@ -42,7 +42,8 @@ export async function chainsTo(
   let checks = 0;
   const issued = async (certificate: Certificate, issuer: Certificate, below: number): Promise<boolean> => {
     const { pathLength } = issuer.extensions;
-    if (!usable(issuer) || (pathLength !== undefined && pathLength < below)) return false;
+    if (!certificate.namesIssuer(issuer) || !usable(issuer) || (pathLength !== undefined && pathLength < below))
+      return false;
     return ++checks <= MAX_CHECKS && certificate.isIssuedBy(issuer);
   };
   const reaches = async (certificate: Certificate, path: readonly Certificate[]): Promise<boolean> => {

@@ -92,8 +92,12 @@ export class Certificate {
    * SHA-2. Dates are not looked at.
    */
   async isIssuedBy(authority: Certificate): Promise<boolean> {
-    if (!authority.isCa || !authority.extensions.mayIssue) return false;
-    return equalBytes(this.issuer, authority.subject) && this.isSignedBy(authority.publicKey);
+    return this.namesIssuer(authority) && this.isSignedBy(authority.publicKey);
+  }
+
+  /** Tells whether it names an authority that may issue as its issuer: all of {@link isIssuedBy} but the signature. */
+  namesIssuer(authority: Certificate): boolean {
+    return authority.isCa && authority.extensions.mayIssue && equalBytes(this.issuer, authority.subject);
   }
 
   /** Tells whether a key made its signature; false for SHA-1 and for algorithms that are not known. */

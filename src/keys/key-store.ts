@@ -24,6 +24,12 @@ export interface ImportedKey extends StoredKey {
   readonly added: boolean;
 }
 
+/** What imported keys are for where their headers do not say. */
+export interface ImportOwner {
+  readonly role?: string | undefined;
+  readonly gun?: string | undefined;
+}
+
 /**
  * Private keys by canonical id.
  *
@@ -57,7 +63,7 @@ export interface KeyStore {
    *
    * @param owner role and collection of keys whose headers do not say; the role is `delegation` if nothing does
    */
-  importPem(text: string, owner: Partial<KeyOwner>, passphrases: PassphraseProvider): Promise<readonly ImportedKey[]>;
+  importPem(text: string, owner: ImportOwner, passphrases: PassphraseProvider): Promise<readonly ImportedKey[]>;
   /** Gives keys as PEM blocks that `notary key import` reads, encrypted as they are stored. @throws KEY_MISSING */
   exportPem(ids: readonly string[]): Promise<string>;
 }

@@ -1,6 +1,6 @@
 /** The rules of a key store over any kind of key files: what is listed, opened, added and left alone. */
 import { FormatError, StorageError, TrustError, UsageError, type WasmToOciError } from "../base/errors.ts";
-import type { ImportedKey, KeyProblem, KeyStore, StoredKey } from "./key-store.ts";
+import type { ImportedKey, ImportOwner, KeyProblem, KeyStore, StoredKey } from "./key-store.ts";
 import { canonicalKeyId } from "./notary-key-id.ts";
 import {
   belongsToCollection,
@@ -135,11 +135,7 @@ export class PemKeyStore implements KeyStore {
     });
   }
 
-  async importPem(
-    text: string,
-    owner: Partial<KeyOwner>,
-    passphrases: PassphraseProvider,
-  ): Promise<readonly ImportedKey[]> {
+  async importPem(text: string, owner: ImportOwner, passphrases: PassphraseProvider): Promise<readonly ImportedKey[]> {
     const blocks = parseKeyBlocks(text, "the key file");
     if (blocks.length === 0) {
       throw new FormatError("KEY_INVALID", "the key file holds no private key", {
@@ -240,7 +236,7 @@ function tryReadKeyFile(file: KeyFile): Usable | KeyProblem {
  */
 async function prepareImport(
   block: KeyBlock,
-  given: Partial<KeyOwner>,
+  given: ImportOwner,
   passphrases: PassphraseProvider,
   decryptLegacy: DecryptLegacyPem | undefined,
 ): Promise<{ id: string; text: string }> {
