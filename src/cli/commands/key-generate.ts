@@ -1,0 +1,55 @@
+import { writeFileAtomic } from "../../node/files.ts";
+import { formatPem } from "../../keys/pem.ts";
+import { PrivateKey } from "../../keys/private-key.ts";
+import { defineCommand } from "../command.ts";
+import { keyDirectory } from "../key-directory.ts";
+import { choice, nonEmpty, value } from "../options.ts";
+import { passphrases } from "../passphrases.ts";
+import { directoryOptions, outputOptions } from "../shared-options.ts";
+
+const ALGORITHMS = ["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519"] as const;
+
+export const keyGenerateCommand = defineCommand({
+  arguments: {},
+  options: {
+    algorithm: choice("--algorithm NAME", "kind of key", ALGORITHMS, { initial: "ecdsa-p256" }),
+    role: value(
+      "-r, --role ROLE",
+      "what the key is for: root, targets, snapshot, or any name of yours for delegations",
+      nonEmpty,
+      {
+        initial: "delegation",
+      },
+    ),
+    gun: value("--gun NAME", "collection that the key belongs to; needed for targets and snapshot keys", nonEmpty),
+    output: value("-o, --output FILE", "write the public key (PEM) here, to hand to whoever delegates", nonEmpty),
+    ...directoryOptions,
+    ...outputOptions,
+  },
+  about: [
+    "The private key is stored encrypted in the trust directory. Its public half goes to FILE or stdout: hand it to the owner of a collection, who delegates with `wasm-to-oci trust delegate`.",
+  ],
+  examples: [["wasm-to-oci key generate --role alice -o alice.pub.pem", "make a key for signing as a delegate"]],
+  json: "key generate",
+  async run(context, _, { algorithm, role, gun, output, dir }) {
+    const { out } = context;
+    const store = keyDirectory(context, dir);
+    const key = await PrivateKey.generate(algorithm);
+    const id = await store.add(key, { role, gun }, passphrases(context));
+    const publicKey = formatPem({ label: "PUBLIC KEY", headers: new Map(), bytes: key.publicKey.spki });
+    if (output !== undefined) await writeFileAtomic(output, new TextEncoder().encode(publicKey));
+    out.info(`Generated the ${algorithm} key ${id} for ${role}`);
+    if (output !== undefined) out.info(`Public key: ${output}`);
+    if (out.format === "json") {
+      return out.json({
+        id,
+        algorithm,
+        role,
+        collection: gun ?? null,
+        fingerprint: await key.publicKey.fingerprint(),
+        publicKey,
+      });
+    }
+    if (output === undefined) await out.raw(publicKey);
+  },
+});

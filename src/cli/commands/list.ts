@@ -1,0 +1,68 @@
+import { list, type TagState } from "../../list.ts";
+import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
+import { TrustError } from "../../base/errors.ts";
+import { defineCommand } from "../command.ts";
+import { argument, flag } from "../options.ts";
+import { sayNotes } from "../reports.ts";
+import { withSession } from "../session.ts";
+import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
+
+/** What a state means, where its word is not enough. */
+const STATE_WORDS: Readonly<Record<TagState, string>> = {
+  signed: "signed",
+  publishing: "signed, tag not moved yet",
+  mismatch: "MISMATCH",
+  unsigned: "unsigned",
+  unchecked: "not checked",
+};
+
+export const listCommand = defineCommand({
+  arguments: { repository: argument("REPOSITORY", "the repository: [HOST[:PORT]/]REPOSITORY") },
+  options: {
+    sign: flag("--sign", "compare with signatures; needs --server or a pin that names one"),
+    ...trustServerOptions,
+    ...pinOptions,
+    ...registryOptions,
+    ...directoryOptions,
+    ...outputOptions,
+  },
+  about: [
+    "Ends with the status of tampered content if any tag names something else than was signed. Without a pin, --server or --sign, tags are listed and not compared with anything.",
+  ],
+  examples: [["wasm-to-oci list ghcr.io/acme/hello", "show the tags"]],
+  json: "list",
+  async run(context, { repository }, options) {
+    const { out } = context;
+    const reference = taggedReference(repository);
+    await withSession(context, options, async (session) => {
+      const report = await list({
+        runtime: session.runtime,
+        registry: session.registry,
+        reference: repository,
+        trust: await session.coverage(reference),
+        signal: context.signal,
+      });
+      sayNotes(context, report.notes);
+      if (out.format === "json") await out.json(report);
+      else if (report.tags.length === 0) out.info(`${report.repository} has no tags`);
+      else {
+        await out.table(
+          ["TAG", "STATE", "DIGEST", "SIGNED MODULE", "ROLE"],
+          report.tags.map(({ tag, state, digest, signedModule }) => [
+            tag,
+            STATE_WORDS[state],
+            digest ?? "-",
+            signedModule?.digest ?? "-",
+            signedModule?.role ?? "-",
+          ]),
+        );
+      }
+      const bad = report.tags.filter(({ state }) => state === "mismatch");
+      if (bad.length === 0) return;
+      throw new TrustError("TAG_MISMATCH", `${bad.length} of ${report.tags.length} tags are not what was signed: ${bad[0]?.reason ?? ""}`, {
+        hint: "Do not use these tags, and tell the publisher",
+        details: { repository: repositoryName(reference), tags: bad.map(({ tag }) => tag) },
+      });
+    });
+  },
+});

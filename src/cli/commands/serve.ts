@@ -1,0 +1,70 @@
+import { join } from "node:path";
+import { createLog, type LogLevel as ServerLogLevel } from "../../server/log.ts";
+import { serve } from "../../server/serve.ts";
+import { defineCommand } from "../command.ts";
+import { integer, nonEmpty, value } from "../options.ts";
+import type { LogLevel } from "../output.ts";
+import { directoryOptions, outputOptions } from "../shared-options.ts";
+import { trustDirectory } from "../trust-directory.ts";
+
+const port = integer(0, 65_535);
+
+export const serveCommand = defineCommand({
+  arguments: {},
+  options: {
+    data: value("--data DIR", "everything that the servers keep; made at first start", nonEmpty, {
+      initialText: "server below the trust directory",
+    }),
+    host: value("--host ADDRESS", "address to listen on; only loopback is allowed, for there is no access control", nonEmpty, {
+      initial: "127.0.0.1",
+    }),
+    registryPort: value("--registry-port PORT", "port of the registry; 0 chooses one", port, { initial: 5000 }),
+    trustPort: value("--trust-port PORT", "port of the trust server; 0 chooses one", port, { initial: 4443 }),
+    ...directoryOptions,
+    ...outputOptions,
+  },
+  about: [
+    "Runs an OCI registry over http and a trust server with the API of Notary v1 over https, until Ctrl-C or SIGTERM. The certificate of the trust server comes from an authority that is made at first start; the client trusts it for this machine, so that no --tlscacert is needed here.",
+    "The addresses go to stdout once both servers take requests, the log to stderr.",
+  ],
+  examples: [["wasm-to-oci serve", "serve on ports 5000 and 4443 of this machine"]],
+  json: "serve",
+  async run(context, _, options) {
+    const { out, signal } = context;
+    const trustDir = trustDirectory(context, options.dir);
+    const dataDir = options.data ?? join(trustDir, "server");
+    const servers = await serve({
+      dataDir,
+      trustDir,
+      host: options.host,
+      registryPort: options.registryPort,
+      trustPort: options.trustPort,
+      log: createLog({ level: serverLevel(out.level) }),
+    });
+    try {
+      const { registryUrl, trustUrl, caPem } = servers;
+      if (out.format === "json") await out.json({ registry: registryUrl, trust: trustUrl, dataDir, ca: caPem });
+      else await out.lines([`registry: ${registryUrl}`, `trust server: ${trustUrl}`]);
+      const reference = `localhost:${new URL(registryUrl).port}/hello-wasm:v1`;
+      const server = `https://localhost:${new URL(trustUrl).port}`;
+      out.info("Try, in another terminal:");
+      out.info(`  wasm-to-oci push hello.wasm ${reference} --server ${server}`);
+      out.info(`  wasm-to-oci pull ${reference} --server ${server} --output pulled.wasm`);
+      await aborted(signal);
+      out.info("Stopping");
+    } finally {
+      await servers.close();
+    }
+  },
+});
+
+function serverLevel(level: LogLevel): ServerLogLevel | "silent" {
+  return level === "fatal" ? "silent" : level;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,56 @@
+import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
+import { sign } from "../../sign.ts";
+import { defineCommand } from "../command.ts";
+import { argument, list, nonEmpty } from "../options.ts";
+import { rememberCollection } from "../reports.ts";
+import { withSession } from "../session.ts";
+import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
+
+export const signCommand = defineCommand({
+  arguments: { reference: argument("REFERENCE", "what: [HOST[:PORT]/]REPOSITORY:TAG[@DIGEST]; with a digest, nothing else is signed") },
+  options: {
+    ...trustServerOptions,
+    roles: list("-r, --role ROLE", "sign as this delegation instead, e.g. targets/releases", nonEmpty),
+    ...pinOptions,
+    ...registryOptions,
+    ...directoryOptions,
+    ...outputOptions,
+  },
+  about: ["Reads the module once from the registry, so that what is signed are bytes that exist and are a module."],
+  examples: [["wasm-to-oci sign localhost:5000/hello:v1 --server https://localhost:4443", "sign what was pushed unsigned"]],
+  json: "sign",
+  async run(context, { reference: given }, options) {
+    const { out } = context;
+    const reference = taggedReference(given);
+    await withSession(context, { ...options, sign: true }, async (session) => {
+      const signing = { ...(await session.requiredCoverage(reference)), signal: context.signal };
+      const report = await sign({
+        runtime: session.runtime,
+        registry: session.registry,
+        reference: given,
+        sign: { ...signing, roles: options.roles.length === 0 ? undefined : options.roles },
+        onProgress: session.onProgress,
+        signal: context.signal,
+      });
+      const { signed, module, artifact } = report;
+      const { collection, created } = signed;
+      await rememberCollection(context, session, repositoryName(reference), signing, collection, created);
+      out.info(`Pushed trust data for ${report.reference}: ${module.digest.slice(module.digest.indexOf(":") + 1)}`);
+      out.info(`Fresh until ${signed.freshUntil.toISOString()}`);
+      if (out.format === "text") return out.lines([`${repositoryName(reference)}@${artifact.digest}`]);
+      return out.json({
+        reference: report.reference,
+        module,
+        artifact,
+        signed: {
+          collection: signing.collection,
+          target: reference.tag,
+          created: signed.created,
+          freshUntil: signed.freshUntil,
+          roles: signed.collection.roles,
+          rootKeys: signed.collection.rootKeys,
+        },
+      });
+    });
+  },
+});

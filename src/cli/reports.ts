@@ -1,0 +1,62 @@
+/** What is said after a command about trust, and what is remembered of it. */
+import { errorMessage } from "../base/errors.ts";
+import type { Coverage } from "../trust/coverage.ts";
+import type { Note, VerificationReport } from "../trust/report.ts";
+import type { KeyReport } from "../trust/source.ts";
+import type { Context } from "./command.ts";
+import type { Session } from "./session.ts";
+
+/** Warns of everything that a report notes; with `--format json` the document has it. */
+export function sayNotes({ out }: Context, notes: readonly Note[]): void {
+  if (out.format === "json") return;
+  for (const note of notes) out.warn(note.message);
+}
+
+/** The checks of a report as a short list for people. */
+export function checkLines(report: VerificationReport): string[] {
+  return ["Checks made:", ...report.checks.map(({ check, detail }) => `  - ${check}: ${detail}`)];
+}
+
+/** What is worth remembering of a collection. */
+interface SeenCollection {
+  readonly name: string;
+  readonly rootKeys: readonly KeyReport[];
+  readonly firstUse: boolean;
+}
+
+/**
+ * Remembers a collection that flags named, so that from now on every pull of the repository is verified, asked for
+ * or not. A record that cannot be written is said, and is no failure: what was delivered is verified.
+ *
+ * @param created true where this run made the collection: its root keys are then our own
+ */
+export async function rememberCollection(
+  context: Context,
+  session: Session,
+  repository: string,
+  coverage: Coverage,
+  seen: SeenCollection,
+  created = false,
+): Promise<void> {
+  const { out } = context;
+  const fingerprints = seen.rootKeys.map((key) => key.fingerprint);
+  if (created) out.info(`Created the collection ${seen.name}; root key fingerprint ${fingerprints.join(", ")}`);
+  if (coverage.reason !== "flags") return;
+  const server = coverage.source.location;
+  try {
+    await session.pins.put({
+      pattern: repository,
+      collection: seen.name,
+      source: { kind: "notary", server },
+      pin: coverage.pin ?? { fingerprints },
+      firstUse: coverage.pin === undefined && !created,
+      added: context.now(),
+    });
+  } catch (error) {
+    out.warn(`this trust was not remembered, so later pulls are not verified by it: ${errorMessage(error)}`);
+  }
+  if (seen.firstUse && out.format === "text") {
+    const keys = fingerprints.map((fingerprint) => `--root-fingerprint ${fingerprint}`).join(" ");
+    out.warn(`compare the fingerprint with the publisher, then pin it: wasm-to-oci trust pin ${repository} --server ${server} ${keys}`);
+  }
+}

@@ -1,0 +1,116 @@
+/** Options that several commands share, with one meaning everywhere. */
+import { UsageError } from "../base/errors.ts";
+import { parseDuration } from "./duration.ts";
+import { choice, flag, integer, list, nonEmpty, value } from "./options.ts";
+import { LOG_LEVELS, OUTPUT_FORMATS } from "./output.ts";
+
+const format = choice("--format FORMAT", "how results are printed", OUTPUT_FORMATS, { initial: "text" });
+
+const log = choice("--log LEVEL", "how much is said on stderr", LOG_LEVELS, {
+  initial: "info",
+  env: "WASM_TO_OCI_LOG",
+});
+
+/** What every command takes. */
+export const outputOptions = { format, log };
+
+const timeout = value(
+  "-t, --timeout DURATION",
+  "give up after this long without any data; it bounds silence, not the whole transfer",
+  parseDuration,
+  { initialText: "1m", env: "WASM_TO_OCI_TIMEOUT" },
+);
+
+const insecure = flag(
+  "--insecure",
+  "do not check the registry's TLS certificate; anyone in between can read and change everything",
+);
+
+const useHttp = flag("--use-http", "reach the registry over plain http; loopback is always reached so");
+
+/** For commands that talk to a server. */
+export const networkOptions = { timeout };
+
+/** For commands that talk to a registry. */
+export const registryOptions = { insecure, useHttp, ...networkOptions };
+
+const server = value(
+  "--server URL",
+  "trust server (Notary v1); signs what is pushed, verifies what is pulled",
+  parseServer,
+  {
+    env: "WASM_TO_OCI_SERVER",
+  },
+);
+
+const tlscacert = value("--tlscacert FILE", "trust only these authorities (PEM) for the trust server", nonEmpty, {
+  env: "WASM_TO_OCI_TLSCACERT",
+});
+
+const dir = value("-d, --dir DIR", "where keys, pins and trusted roots are kept", nonEmpty, {
+  initialText: "~/.wasm-to-oci",
+  env: "WASM_TO_OCI_DIR",
+});
+
+/** For commands that use the trust directory. */
+export const directoryOptions = { dir };
+
+/** For commands that talk to a trust server. */
+export const trustServerOptions = {
+  server,
+  tlscacert,
+  tlscert: value("--tlscert FILE", "client certificate (PEM) for the trust server", nonEmpty),
+  tlskey: value("--tlskey FILE", "key of the client certificate (PEM)", nonEmpty),
+  gun: value("--gun NAME", "the collection's name (GUN), where it is not the repository's", nonEmpty),
+};
+
+const FINGERPRINT = /^(?:sha256:)?([0-9a-fA-F]{64})$/;
+
+/** For commands that name root keys. */
+export const rootKeyOptions = {
+  rootFingerprint: list(
+    "--root-fingerprint HEX",
+    "accept only a root with this key: sha256 of its public key",
+    (input) => {
+      const match = FINGERPRINT.exec(input.replaceAll(":", "").replace(/^sha256/, "sha256:"));
+      if (match === null) throw new UsageError("USAGE", `${JSON.stringify(input)} is not a sha256 in hexadecimal`);
+      return match[1]!.toLowerCase();
+    },
+  ),
+  rootThreshold: value("--root-threshold N", "how many of the given root keys must have signed", integer(1, 100), {
+    initialText: "1",
+  }),
+  rootCertificateId: list(
+    "--root-certificate-id ID",
+    "accept only this root certificate: its key id in Notary",
+    (input) => {
+      if (!/^[0-9a-f]{64}$/.test(input))
+        throw new UsageError("USAGE", `${JSON.stringify(input)} is not a Notary key id`);
+      return input;
+    },
+  ),
+  rootCa: value("--root-ca FILE", "accept only a root certificate issued by these authorities (PEM)", nonEmpty),
+};
+
+/** For commands that decide whether a root is trusted. */
+export const pinOptions = {
+  ...rootKeyOptions,
+  noTofu: flag(
+    "--no-tofu",
+    "refuse a collection that is neither pinned nor known, instead of trusting it on first use",
+  ),
+};
+
+/** Options that the 2019 tool took before its command; so do we. */
+export const leadingOptions = { format, log, timeout, insecure, useHttp, server, tlscacert, dir };
+
+/** Reads the URL of a trust server. @throws {UsageError} USAGE */
+export function parseServer(input: string): string {
+  const url = URL.canParse(input) ? new URL(input) : undefined;
+  if (url === undefined || (url.protocol !== "https:" && url.protocol !== "http:") || url.username !== "") {
+    throw new UsageError("USAGE", `${JSON.stringify(input)} is not the address of a trust server`, {
+      hint: "Write a URL without user name, for example https://notary.example.com",
+    });
+  }
+  return input.replace(/\/+$/, "");
+}

@@ -1,0 +1,173 @@
+/** The command table: every command's name and one line, and where the rest of it is when it is needed. */
+import type { Command } from "./command.ts";
+
+export interface Entry {
+  /** The words that call it, e.g. `trust init`. */
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<Command>;
+}
+
+export interface Group {
+  readonly title: string;
+  readonly entries: readonly Entry[];
+}
+
+/** First words that are no command by themselves, e.g. `trust`. */
+export const FAMILIES: Readonly<Record<string, string>> = {
+  trust: "Manage the trust data of a collection",
+  key: "Manage private keys",
+};
+
+export const TABLE: readonly Group[] = [
+  {
+    title: "Modules",
+    entries: [
+      {
+        name: "push",
+        summary: "Push a module to a registry and, where asked, sign it",
+        load: async () => (await import("./commands/push.ts")).pushCommand,
+      },
+      {
+        name: "pull",
+        summary: "Pull a module, verified wherever trust is known",
+        load: async () => (await import("./commands/pull.ts")).pullCommand,
+      },
+      {
+        name: "verify",
+        summary: "Verify a local file against a reference, without pulling",
+        load: async () => (await import("./commands/verify.ts")).verifyCommand,
+      },
+      {
+        name: "inspect",
+        summary: "Show what a module is, from a file or a registry",
+        load: async () => (await import("./commands/inspect.ts")).inspectCommand,
+      },
+      {
+        name: "list",
+        summary: "List the tags of a repository and whether they are signed",
+        load: async () => (await import("./commands/list.ts")).listCommand,
+      },
+      {
+        name: "sign",
+        summary: "Sign what is already in a registry",
+        load: async () => (await import("./commands/sign.ts")).signCommand,
+      },
+    ],
+  },
+  {
+    title: "Trust",
+    entries: [
+      {
+        name: "trust init",
+        summary: "Create a collection",
+        load: async () => (await import("./commands/trust-init.ts")).trustInitCommand,
+      },
+      {
+        name: "trust status",
+        summary: "Show versions and time left of every role",
+        load: async () => (await import("./commands/trust-status.ts")).trustStatusCommand,
+      },
+      {
+        name: "trust show",
+        summary: "Show keys, roles and signed names",
+        load: async () => (await import("./commands/trust-show.ts")).trustShowCommand,
+      },
+      {
+        name: "trust pin",
+        summary: "Pin, list or remove the root keys that are trusted here",
+        load: async () => (await import("./commands/trust-pin.ts")).trustPinCommand,
+      },
+      {
+        name: "trust rotate",
+        summary: "Replace the key of a role",
+        load: async () => (await import("./commands/trust-rotate.ts")).trustRotateCommand,
+      },
+      {
+        name: "trust delegate",
+        summary: "Let other keys sign some names",
+        load: async () => (await import("./commands/trust-delegate.ts")).trustDelegateCommand,
+      },
+      {
+        name: "trust remove",
+        summary: "Remove a signed name, a delegation or a collection",
+        load: async () => (await import("./commands/trust-remove.ts")).trustRemoveCommand,
+      },
+      {
+        name: "trust repair",
+        summary: "Sign an expired collection again",
+        load: async () => (await import("./commands/trust-repair.ts")).trustRepairCommand,
+      },
+    ],
+  },
+  {
+    title: "Keys",
+    entries: [
+      {
+        name: "key generate",
+        summary: "Make a signing key",
+        load: async () => (await import("./commands/key-generate.ts")).keyGenerateCommand,
+      },
+      {
+        name: "key list",
+        summary: "List the private keys on this machine",
+        load: async () => (await import("./commands/key-list.ts")).keyListCommand,
+      },
+      {
+        name: "key import",
+        summary: "Take private keys from PEM files",
+        load: async () => (await import("./commands/key-import.ts")).keyImportCommand,
+      },
+      {
+        name: "key export",
+        summary: "Write private keys, still encrypted, to a PEM file",
+        load: async () => (await import("./commands/key-export.ts")).keyExportCommand,
+      },
+      {
+        name: "key passwd",
+        summary: "Change the passphrase of a key",
+        load: async () => (await import("./commands/key-passwd.ts")).keyPasswdCommand,
+      },
+      {
+        name: "key remove",
+        summary: "Delete a private key from this machine",
+        load: async () => (await import("./commands/key-remove.ts")).keyRemoveCommand,
+      },
+    ],
+  },
+  {
+    title: "Registries",
+    entries: [
+      {
+        name: "login",
+        summary: "Store credentials for a registry or trust server",
+        load: async () => (await import("./commands/login.ts")).loginCommand,
+      },
+      {
+        name: "logout",
+        summary: "Remove stored credentials",
+        load: async () => (await import("./commands/logout.ts")).logoutCommand,
+      },
+    ],
+  },
+  {
+    title: "Operate",
+    entries: [
+      {
+        name: "serve",
+        summary: "Run a registry and a trust server on this machine",
+        load: async () => (await import("./commands/serve.ts")).serveCommand,
+      },
+      {
+        name: "completion",
+        summary: "Print a completion script for bash, zsh or fish",
+        load: async () => (await import("./commands/completion.ts")).completionCommand,
+      },
+    ],
+  },
+];
+
+/** All entries in the order of the table. */
+export function allEntries(): Entry[] {
+  return TABLE.flatMap((group) => group.entries);
+}
