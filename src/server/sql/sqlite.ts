@@ -23,7 +23,7 @@ type Driver = new (path: string) => DatabaseSyncInstance;
  * database or is damaged
  */
 export async function openSqlite(path: string): Promise<Database> {
-  const connection = await connect(path);
+  const connection = await connect(path, BUSY_TIMEOUT);
   try {
     // WAL with FULL: a commit is on the disk before it is acknowledged, and a crash never leaves half of one.
     connection.exec("pragma journal_mode = wal; pragma synchronous = full; pragma foreign_keys = on");
@@ -34,8 +34,25 @@ export async function openSqlite(path: string): Promise<Database> {
   return new SqliteDatabase(connection, path);
 }
 
-/** Opens a bare connection. @throws {StorageError} */
-export async function connect(path: string, busyTimeout: number = BUSY_TIMEOUT): Promise<DatabaseSyncInstance> {
+/**
+ * Holds a file, creating it where there is none, until it is released or the process ends, however it ends: the
+ * lock is the operating system's.
+ *
+ * @returns releases it
+ * @throws {StorageError} LOCKED at once where somebody else holds it, and as {@link openSqlite}
+ */
+export async function holdFile(path: string): Promise<() => void> {
+  const connection = await connect(path, 0);
+  try {
+    connection.exec("begin exclusive");
+    return () => connection.close();
+  } catch (error) {
+    connection.close();
+    throw storageError(error, path);
+  }
+}
+
+async function connect(path: string, busyTimeout: number): Promise<DatabaseSyncInstance> {
   const file = isAbsolute(path) || path === ":memory:" ? path : resolve(path);
   const DatabaseSync = await loadDriver();
   let connection: DatabaseSyncInstance | undefined;

@@ -13,6 +13,8 @@ import { toNotaryKey } from "../../notary/public-keys.ts";
 import { isDelegationRole } from "../../notary/roles.ts";
 import { decodeDocument } from "../../notary/wire.ts";
 import { errorFields, requestLog, type Log } from "../log.ts";
+import { bodyOf } from "../registry/exchange.ts";
+import { KeyedLock } from "../registry/keyed-lock.ts";
 import { changefeed } from "./changefeed.ts";
 import { ApiError, notFound } from "./errors.ts";
 import { readMultipart } from "./multipart.ts";
@@ -22,7 +24,6 @@ import { publish } from "./publish.ts";
 import { matchRoute, type Route } from "./routes.ts";
 import type { TrustService } from "./service.ts";
 import type { OnlineRole, StoredDocument, TrustStore } from "./store.ts";
-import { Turns } from "./turns.ts";
 import { readUploads, UPLOAD_LIMITS } from "./upload.ts";
 
 export interface TrustAppOptions {
@@ -58,7 +59,7 @@ export function createTrustApp(options: TrustAppOptions): Hono {
 
 /** Puts together what the app and the renewal of old timestamps share. */
 export function trustService(options: TrustAppOptions): TrustService {
-  return { ...options, turns: new Turns() };
+  return { ...options, turns: new KeyedLock() };
 }
 
 /** Makes the app of a service. */
@@ -93,7 +94,7 @@ async function answer(service: TrustService, route: Route, c: Context): Promise<
     case "publish":
       return publishAnswer(service, route.gun, c);
     case "delete":
-      await service.turns.take(route.gun, () => service.store.delete(route.gun, service.now()));
+      await service.turns.run(route.gun, () => service.store.delete(route.gun, service.now()));
       return c.body(null, 200);
     case "current":
     case "by-hash":
@@ -133,23 +134,9 @@ async function publishAnswer(service: TrustService, gun: string, c: Context): Pr
     if (error instanceof UsageError) throw new ApiError("INVALID_GUN", undefined, { cause: error });
     throw error;
   }
-  const files = await readMultipart(c.req.header("content-type"), bodyOf(c), UPLOAD_LIMITS);
+  const files = await readMultipart(c.req.header("content-type"), bodyOf(c.req.raw), UPLOAD_LIMITS);
   await publish(service, gun, readUploads(files));
   return c.body(null, 200);
-}
-
-async function* bodyOf(c: Context): AsyncGenerator<Uint8Array> {
-  if (c.req.raw.body === null) return;
-  const reader = (c.req.raw.body as ReadableStream<Uint8Array>).getReader();
-  try {
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      yield value;
-    }
-  } finally {
-    await reader.cancel();
-  }
 }
 
 type DocumentRoute = Extract<Route, { name: "current" | "by-hash" | "by-version" }>;

@@ -70,6 +70,11 @@ export async function openOnlineKeys(options: OnlineKeysOptions): Promise<Online
   return new StoredOnlineKeys(options.store, box, options.algorithm ?? "ecdsa-p256");
 }
 
+/** Tells whether a store has been used with a master key, which it then needs. */
+export async function hasOnlineKeys(store: TrustStore): Promise<boolean> {
+  return (await store.setting(CHECK_SETTING)) !== undefined;
+}
+
 async function checkMasterKey(store: TrustStore, box: SealedBox): Promise<void> {
   await store.initialiseSetting(CHECK_SETTING, await box.seal(CHECK_TEXT, CHECK_SETTING));
   const stored = await store.setting(CHECK_SETTING);

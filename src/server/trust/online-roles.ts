@@ -98,7 +98,7 @@ export async function renewIfDue(service: TrustService, gun: string): Promise<vo
   const { store, now } = service;
   const timestamp = await store.current(gun, "timestamp");
   if (timestamp === undefined || !isDue("timestamp", timestamp.bytes, now())) return;
-  await service.turns.take(gun, async () => {
+  await service.turns.run(gun, async () => {
     const documents = await renewals(service, gun);
     if (documents.length === 0) return;
     try {

@@ -17,7 +17,7 @@ const MAX_ATTEMPTS = 10;
  * @throws {ApiError} INVALID_UPDATE; VERSION where an uploaded version is not newer than what is stored
  */
 export async function publish(service: TrustService, gun: string, uploads: ReadonlyMap<string, Upload>): Promise<void> {
-  await service.turns.take(gun, async () => {
+  await service.turns.run(gun, async () => {
     for (let attempt = 1; ; attempt++) {
       const update = await validateUpdate(service, gun, uploads);
       try {

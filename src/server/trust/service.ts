@@ -1,9 +1,9 @@
 /** What the trust server works with, injected. */
 import type { Clock } from "../../base/runtime.ts";
 import type { Log } from "../log.ts";
+import type { KeyedLock } from "../registry/keyed-lock.ts";
 import type { OnlineKeys } from "./online-keys.ts";
 import type { TrustStore } from "./store.ts";
-import type { Turns } from "./turns.ts";
 
 export interface TrustService {
   readonly store: TrustStore;
@@ -11,5 +11,5 @@ export interface TrustService {
   readonly now: Clock;
   readonly log: Log;
   /** Publishes and renewals of one collection take turns. */
-  readonly turns: Turns;
+  readonly turns: KeyedLock;
 }
