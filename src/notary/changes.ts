@@ -48,7 +48,13 @@ export interface KeyChange {
   readonly keys: readonly NewKey[];
 }
 
-export type Change = TargetChange | DelegationChange | KeyChange;
+/** Signs root or the snapshot again as it is, with a new expiry. */
+export interface Renewal {
+  readonly action: "renew";
+  readonly role: "root" | "snapshot";
+}
+
+export type Change = TargetChange | DelegationChange | KeyChange | Renewal;
 
 /** A plain public key, ready to be listed. */
 export async function newKey(publicKey: PublicKey): Promise<NewKey> {

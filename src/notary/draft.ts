@@ -14,7 +14,6 @@ export interface Loaded<Document> {
 
 /** The verified documents of a collection, as edits start from them. */
 export interface CollectionDocuments {
-  readonly gun: string;
   readonly root: Loaded<NotaryRoot>;
   /** Undefined before the first publish. */
   readonly snapshot: NotarySnapshot | undefined;
@@ -22,6 +21,8 @@ export interface CollectionDocuments {
   readonly targets: ReadonlyMap<string, Loaded<NotaryTargets>>;
   /** Delegations that exist but could not be used, and why: their documents must not be started anew. */
   readonly unusable: ReadonlyMap<string, string>;
+  /** Versions that roles without a document had before they were deleted: new documents go on from there. */
+  readonly versions: ReadonlyMap<string, number>;
 }
 
 export class Draft {
@@ -29,7 +30,7 @@ export class Draft {
   root: NotaryRoot;
   /** Documents by role; one that does not exist yet has version 0. */
   readonly targets: Map<string, NotaryTargets>;
-  /** Roles whose documents must be signed again: `root` and roles that hold targets. */
+  /** Roles whose documents must be signed again. The snapshot is signed with any of them. */
   readonly dirty = new Set<string>();
   /** Delegations that were deleted: they leave the snapshot, with all below them. */
   readonly deleted = new Set<string>();
@@ -68,7 +69,12 @@ export class Draft {
     if (role === "targets" || this.delegation(role) === undefined) {
       throw refused(role, "there is no such role", "List the roles with `wasm-to-oci trust show`");
     }
-    return { delegations: { keys: new Map(), roles: [] }, expires: "", targets: new Map(), version: 0 };
+    return {
+      delegations: { keys: new Map(), roles: [] },
+      expires: "",
+      targets: new Map(),
+      version: this.base.versions.get(role) ?? 0,
+    };
   }
 
   /** Puts a changed document in place. */

@@ -27,6 +27,9 @@ export async function applyChanges(draft: Draft, changes: readonly Change[]): Pr
       case "replace-keys":
         replaceKeys(draft, change);
         break;
+      case "renew":
+        draft.dirty.add(change.role);
+        break;
       case "grant":
       case "revoke":
       case "delete":

@@ -33,7 +33,7 @@ export interface SignedFile {
  * Signs every dirty document with a version one higher and a new expiry, and the snapshot where its key is held
  * by the client. Nothing that Go's notary would print differently leaves this function.
  *
- * @param snapshot whether to sign a snapshot: false where the server holds its key
+ * @param options.snapshot whether to sign a snapshot: false where the server holds its key
  * @throws {TrustError} KEY_MISSING, KEY_PASSPHRASE
  * @throws {FormatError} METADATA_INVALID where a document could not be represented on the server
  */
@@ -45,7 +45,7 @@ export async function signDraft(
   const files: SignedFile[] = [];
   if (draft.dirty.has("root")) files.push(await signRoot(draft, keys, options.now));
   for (const role of draft.dirty) {
-    if (role !== "root") files.push(await signTargets(draft, role, keys, options.now));
+    if (role !== "root" && role !== "snapshot") files.push(await signTargets(draft, role, keys, options.now));
   }
   if (options.snapshot) files.push(await signSnapshot(draft, files, keys, options.now));
   for (const { role, bytes } of files) assertGoBytes(bytes, role);

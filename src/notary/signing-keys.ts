@@ -26,7 +26,7 @@ export class SigningKeys {
   readonly store: KeyStore;
   readonly passphrases: PassphraseProvider;
   /** Where the store is, for people. */
-  private readonly location: string;
+  readonly location: string;
 
   constructor(store: KeyStore, passphrases: PassphraseProvider, location: string) {
     this.store = store;
@@ -45,6 +45,21 @@ export class SigningKeys {
     return new Set(
       role.keys.flatMap(({ canonicalId }) => (canonicalId !== undefined && held.has(canonicalId) ? canonicalId : [])),
     ).size;
+  }
+
+  /** Tells whether enough of a role's keys are at hand and open. */
+  async canOpen(role: RoleKeys): Promise<boolean> {
+    if ((await this.heldOf(role)) < role.threshold) return false;
+    const opened = new Set<string>();
+    for (const { canonicalId } of role.keys) {
+      if (canonicalId === undefined) continue;
+      try {
+        if ((await this.store.open(canonicalId, this.passphrases)) !== undefined) opened.add(canonicalId);
+      } catch {
+        // counts as not at hand
+      }
+    }
+    return opened.size >= role.threshold;
   }
 
   /**

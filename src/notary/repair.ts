@@ -1,0 +1,83 @@
+/**
+ * Signs again what has expired or soon will, in collections that Notary's own client can no longer open: expired
+ * documents are loaded deliberately, verified in everything but their date, and published with new ones.
+ */
+import type { Change } from "./changes.ts";
+import type { NotaryCollection } from "./collection.ts";
+import { Draft } from "./draft.ts";
+import { documentsOf } from "./documents.ts";
+import { isTargetsRole } from "./roles.ts";
+import { publishChanges, type Published, type PublishEnvironment } from "./publish.ts";
+import { canSign } from "./role-choice.ts";
+import { verifiedRoles, type NotaryState } from "./state.ts";
+import type { SigningKeys } from "./signing-keys.ts";
+
+const DAY_MS = 86_400_000;
+
+export interface RepairOptions {
+  /** Sign what expires within so many days, too; 0 unless told. */
+  readonly withinDays?: number | undefined;
+}
+
+/** A role that still needs somebody else's signature. */
+export interface Unrepaired {
+  readonly role: string;
+  readonly expires: Date;
+  /** What is in the way. */
+  readonly reason: string;
+}
+
+export interface Repaired extends Published {
+  /** Roles that were signed again. */
+  readonly repaired: readonly string[];
+  readonly remaining: readonly Unrepaired[];
+}
+
+/**
+ * Repairs a collection as far as the keys at hand go.
+ *
+ * @throws {TrustError} as a publish does; METADATA_EXPIRED never
+ */
+export async function repairCollection(
+  collection: NotaryCollection,
+  options: RepairOptions,
+  environment: PublishEnvironment,
+): Promise<Repaired> {
+  const { keys, now } = environment;
+  const limit = now().getTime() + (options.withinDays ?? 0) * DAY_MS;
+  const access = collection.pastExpiry();
+  const published = await publishChanges(
+    access,
+    async (draft, state) => renewals(draft, due(state!, limit), keys),
+    environment,
+  );
+  const repaired = published.files.map(({ role }) => role);
+  const draft = new Draft(documentsOf(published.state));
+  const remaining: Unrepaired[] = [];
+  for (const { role, expires } of due(published.state, limit)) {
+    const reason = (await isRenewable(draft, role, keys))
+      ? "the server signs it, and has not signed it again"
+      : "too few of its private keys are at hand";
+    remaining.push({ role, expires, reason });
+  }
+  return { ...published, repaired, remaining };
+}
+
+function due(state: NotaryState, limit: number): { role: string; expires: Date }[] {
+  return verifiedRoles(state).filter(({ expires }) => expires.getTime() <= limit);
+}
+
+async function renewals(draft: Draft, roles: readonly { role: string }[], keys: SigningKeys): Promise<Change[]> {
+  const changes: Change[] = [];
+  for (const { role } of roles) {
+    if (!(await isRenewable(draft, role, keys))) continue;
+    if (isTargetsRole(role)) changes.push({ action: "witness", role });
+    else changes.push({ action: "renew", role: role === "root" ? role : "snapshot" });
+  }
+  return changes;
+}
+
+/** Timestamp and snapshot come with every publish: ours where the key is at hand, else the server's. */
+async function isRenewable(draft: Draft, role: string, keys: SigningKeys): Promise<boolean> {
+  return role === "timestamp" || role === "snapshot" || canSign(role, draft, keys);
+}

@@ -1,0 +1,74 @@
+/** Notary sources over the fake server, each with its own stores: publishers and consumers on different machines. */
+import { nobleHasher } from "../../src/base/hasher.ts";
+import { memoryKeyStore, type KeyStore } from "../../src/keys/key-store.ts";
+import { memoryMetadataStore } from "../../src/notary/metadata-store.ts";
+import { memoryTrustStateStore } from "../../src/notary/trust-state.ts";
+import { createNotarySource, type NotarySource } from "../../src/trust/notary-source.ts";
+import type { NotarySourceOptions } from "../../src/trust/notary-source-options.ts";
+import type { SignedTarget } from "../../src/trust/source.ts";
+import { createFakeNotaryServer, type FakeNotaryServer } from "./fake-notary-server.ts";
+
+export const GUN = "registry.test/acme/app";
+
+/** A clock that tests set. */
+export class TestClock {
+  at = new Date("2030-01-01T00:00:00Z");
+
+  readonly now = (): Date => this.at;
+
+  addDays(days: number): void {
+    this.at = new Date(this.at.getTime() + days * 86_400_000);
+  }
+}
+
+export interface Machine {
+  readonly source: NotarySource;
+  readonly keyStore: KeyStore;
+}
+
+export interface World {
+  readonly clock: TestClock;
+  readonly server: FakeNotaryServer;
+  /** A machine of its own; `keyStore` shares one's keys. */
+  machine(options?: Partial<NotarySourceOptions>): Machine;
+}
+
+export function createWorld(options: { keyAlgorithm?: "ecdsa-p256" | "ed25519" } = {}): World {
+  const clock = new TestClock();
+  const server = createFakeNotaryServer({ now: clock.now, ...options });
+  return {
+    clock,
+    server,
+    machine: (own = {}) => {
+      const keyStore = own.keyStore ?? memoryKeyStore();
+      const source = createNotarySource({
+        server: server.url,
+        runtime: { transport: server.transport, createHasher: nobleHasher, now: clock.now },
+        metadata: memoryMetadataStore(),
+        trust: memoryTrustStateStore(),
+        keyLocation: "memory",
+        passphrases: async () => "correct horse",
+        retry: { attempts: 2, sleep: async () => {}, random: Math.random },
+        ...own,
+        keyStore,
+      });
+      return { source, keyStore };
+    },
+  };
+}
+
+/** An edit that adds a target whose hash is made from its name. */
+export function add(name: string, length = 3) {
+  return [{ action: "add" as const, name, length, hashes: { sha256: hashOf(name) } }];
+}
+
+export function hashOf(name: string): string {
+  return Buffer.from(name).toString("hex").padEnd(64, "0").slice(0, 64);
+}
+
+export function names(targets: readonly SignedTarget[]): string[] {
+  return targets.map(({ name }) => name);
+}
+
+export const ACCEPT = { firstUse: "accept" } as const;
+export const REFUSE = { firstUse: "refuse" } as const;
