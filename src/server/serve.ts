@@ -80,7 +80,7 @@ async function start(options: ServeOptions, started: Started): Promise<RunningSe
   started.push(async () => release());
 
   const ca = await openLocalCa(join(dataDir, "ca"));
-  const tls = await ca.serverCertificate([...new Set(["localhost", "127.0.0.1", "::1", host])]);
+  const tls = await ca.serverCertificate([host]);
 
   const store = await openSqlTrustStore(await openSqlite(join(dataDir, "trust.db")));
   started.push(() => store.close());

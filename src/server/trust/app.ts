@@ -3,7 +3,7 @@
  * by header, since clients of nine years depend on it.
  */
 import { Hono, type Context } from "hono";
-import { base64Encode, hexEncode } from "../../base/bytes.ts";
+import { base64Encode, hexEncode, utf8Encode } from "../../base/bytes.ts";
 import { UsageError, WasmToOciError } from "../../base/errors.ts";
 import type { Clock } from "../../base/runtime.ts";
 import type { PublicKey } from "../../keys/public-key.ts";
@@ -206,7 +206,10 @@ function errorAnswer(log: Log, route: Route, error: unknown): Response {
   else if (known.code !== "METADATA_NOT_FOUND") {
     log.warn({ route: route.name, refused: known.code, ...errorFields(known) }, "request refused");
   }
-  return new Response(known.body(), { status: known.status, headers: { "Content-Type": JSON_TYPE } });
+  const body = utf8Encode(known.body());
+  // Said outright, because an answer to HEAD has no body to count.
+  const headers = { "Content-Type": JSON_TYPE, "Content-Length": String(body.length) };
+  return new Response(body, { status: known.status, headers });
 }
 
 function isPublish(route: Route): boolean {
