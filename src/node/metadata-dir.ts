@@ -165,12 +165,14 @@ async function readLimited(path: string, limit: number): Promise<Bytes | undefin
 async function writeDocument(path: string, bytes: Uint8Array): Promise<void> {
   try {
     const first = await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
-    // a file is as durable as the directories above it
-    for (let made = dirname(path); first !== undefined && made.length >= first.length; made = dirname(made)) {
-      await syncDirectory(dirname(made));
-    }
+    if (first !== undefined) await syncMade(dirname(path), first);
   } catch (error) {
     throw storageError(error, "write", path);
   }
   await writeFileAtomic(path, bytes, { mode: FILE_MODE });
+}
+
+/** A file is as durable as the directories above it: syncs those that hold the ones just made. */
+async function syncMade(directory: string, first: string): Promise<void> {
+  for (let made = directory; made.length >= first.length; made = dirname(made)) await syncDirectory(dirname(made));
 }
