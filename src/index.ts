@@ -1,2 +1,38 @@
 /** wasm-to-oci: the library's entry. Runs in Node, browsers, Deno, Bun and workers; `wasm-to-oci/node` adds what needs Node. */
+export { push, type PushOptions, type PushReport } from "./push.ts";
+export { pull, type PullOptions } from "./pull.ts";
+export { verify, type VerifyOptions } from "./verify.ts";
+export { sign, type SignOptions, type SignReport } from "./sign.ts";
+export { list, type ListedTag, type ListOptions, type ListReport, type TagState } from "./list.ts";
+export { moduleFromBytes, type ModuleSource } from "./read-module.ts";
+export { MemoryOutput, type ModuleOutput } from "./download.ts";
+export type { Signing } from "./sign-target.ts";
+
 export * from "./base/errors.ts";
+export type { Digest, Hasher, CreateHasher } from "./base/digest.ts";
+export type { Transport, TransportRequest, TransportResponse, StreamBody } from "./base/http.ts";
+export type { OnProgress, Progress } from "./base/progress.ts";
+export type { Clock, Runtime } from "./base/runtime.ts";
+export { createFetchTransport } from "./base/fetch-transport.ts";
+export { nobleHasher } from "./base/hasher.ts";
+
+export { formatReference, parseReference, type Reference } from "./oci/reference.ts";
+export { RegistryClient, type RegistryClientOptions, type Repository } from "./oci/registry-client.ts";
+export type { Credentials, CredentialSource } from "./oci/auth.ts";
+
+export { scanWasm, WasmScanner, type WasmInfo } from "./wasm/binary.ts";
+export { buildArtifact, readArtifact, type ArtifactFormat, type WritableFormat } from "./wasm/artifact.ts";
+
+export type { Coverage } from "./trust/coverage.ts";
+export type { Pin } from "./trust/pin.ts";
+export type { Check, Note, TrustReport, VerificationReport, Verified } from "./trust/report.ts";
+export type {
+  KeyReport,
+  OpenOptions,
+  PublishOptions,
+  PublishResult,
+  RoleReport,
+  SignedTarget,
+  TrustedCollection,
+  TrustSource,
+} from "./trust/source.ts";

@@ -1,1 +1,11 @@
-export * from "../index.ts";
+/** What needs Node: files, keys, credentials, the HTTPS transport, and trust sources put together from them. */
+export { dockerCredentials, type DockerCredentialsOptions } from "./docker-credentials.ts";
+export { fileOutput } from "./file-output.ts";
+export { openModuleFile, type ModuleFile } from "./module-file.ts";
+export { nodeHasher } from "./hasher.ts";
+export { openKeyDir } from "./key-dir.ts";
+export { loadLocalCas } from "./local-ca.ts";
+export { openNotarySource } from "./notary-source.ts";
+export { openPinFile } from "./pin-file.ts";
+export { nodeRuntime, type NodeRuntime } from "./runtime.ts";
+export { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "./transport.ts";

@@ -40,7 +40,7 @@ async function read(path: string): Promise<PinEntry[]> {
     bytes = await readFile(path);
   } catch (error) {
     if (errorCode(error) === "ENOENT") return [];
-    throw storageError(error, `cannot read the pins in ${path}`);
+    throw storageError(error, "read", path);
   }
   try {
     return decode(bytes, path);
