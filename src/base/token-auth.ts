@@ -26,6 +26,8 @@ const DEFAULT_LIFETIME_S = 60;
 const EXPIRY_MARGIN_MS = 5_000;
 /** Scopes of a challenge that are taken over; more are not meant for us. */
 const MAX_SCOPES = 16;
+/** Taking a shorter one out of a text would show what it is by what is missing. */
+const MIN_REDACTED_LENGTH = 4;
 const CLIENT_ID = "wasm-to-oci";
 /** Servers without the OAuth2 POST answer so: GCR 404, GHCR 405, Artifactory 401, ACR 400. */
 const NO_POST_STATUS: ReadonlySet<number> = new Set([400, 401, 404, 405]);
@@ -125,7 +127,7 @@ export class Authenticator {
   }
 
   private secret(text: string): string {
-    if (text !== "") this.secrets.add(text);
+    if (text.length >= MIN_REDACTED_LENGTH) this.secrets.add(text);
     return text;
   }
 

@@ -79,6 +79,13 @@ export function parseReference(text: string): Reference {
   const [host, path] = splitHost(name);
   const registry = normaliseHost(host);
   if (registry === undefined) return fail(`"${escapeUntrusted(host, 64)}" is not a host`);
+  if (!isHostText(registry)) {
+    // Docker takes `Acme` for a host here; in lower case, as hosts are compared, it would be a path on Docker Hub.
+    return fail(
+      `"${escapeUntrusted(host, 64)}" has a capital letter`,
+      "Write it in lower case, or a host with its domain",
+    );
+  }
   const repository = registry === DOCKER_HUB && !path.includes("/") ? `${DOCKER_HUB_OFFICIAL}/${path}` : path;
   if (repository.length > MAX_REPOSITORY_LENGTH) {
     return fail(`the repository's name is longer than ${MAX_REPOSITORY_LENGTH} characters`);
@@ -130,8 +137,12 @@ export function registryApiHost(registry: string): string {
 function splitHost(name: string): [host: string, path: string] {
   const slash = name.indexOf("/");
   const first = name.slice(0, slash);
-  const isHost = slash !== -1 && (/[.:]/.test(first) || first === "localhost" || first !== first.toLowerCase());
+  const isHost = slash !== -1 && (isHostText(first) || first !== first.toLowerCase());
   return isHost ? [first, name.slice(slash + 1)] : [DOCKER_HUB, name];
+}
+
+function isHostText(text: string): boolean {
+  return /[.:]/.test(text) || text === "localhost";
 }
 
 /** Gives the one spelling of a host and port that URLs use, so that `127.1` cannot pose as something else. */
