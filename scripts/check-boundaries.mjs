@@ -30,7 +30,7 @@ export const PACKAGES = {
 
 const NODE_FOLDERS = new Set(["node", "server", "cli"]);
 
-const IMPORT = /(?:^|[^.\w])(?:import|export)\s*(?:type\s)?(?:[\w*${}\s,]*?\sfrom\s*)?\(?\s*["']([^"']+)["']/g;
+const IMPORT = /(?:^|[^.\w])(?:import|export)\s*(?:type\s)?(?:[\w*${}\s,]*?\sfrom\s*)?\(?\s*["']([^"'\s]+)["']/g;
 
 function folderOf(path) {
   const [first, second] = path.split(sep);

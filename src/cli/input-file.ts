@@ -19,7 +19,10 @@ export async function readTextFile(path: string): Promise<string> {
       if (bytesRead === 0) break;
       size += bytesRead;
       if (size > MAX_TEXT_FILE_BYTES) {
-        throw new FormatError("LIMIT_EXCEEDED", `${path} is larger than the ${MAX_TEXT_FILE_BYTES} bytes allowed for it`);
+        throw new FormatError(
+          "LIMIT_EXCEEDED",
+          `${path} is larger than the ${MAX_TEXT_FILE_BYTES} bytes allowed for it`,
+        );
       }
     }
     return utf8Decode(buffer.subarray(0, size), path);

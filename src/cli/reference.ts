@@ -11,7 +11,10 @@ const VARIABLES: readonly (readonly [name: string, meaning: string])[] = [
     "`WASM_TO_OCI_ROOT_PASSPHRASE`, `…_TARGETS_…`, `…_SNAPSHOT_…`, `…_DELEGATION_…`",
     "passphrases by role; also as `SIGNY_ROOT_PASSPHRASE`, `NOTARY_ROOT_PASSPHRASE` and so on",
   ],
-  ["`DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE`, `DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE`", "the same, as Docker has them"],
+  [
+    "`DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE`, `DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE`",
+    "the same, as Docker has them",
+  ],
   ["`WASM_TO_OCI_PASSPHRASE`", "passphrase of every key whose role has no variable of its own"],
   ["`WASM_TO_OCI_NEW_PASSPHRASE`", "the new passphrase of `key passwd`"],
   ["`DOCKER_CONFIG`, `REGISTRY_AUTH_FILE`", "where credentials are kept"],
@@ -60,11 +63,24 @@ function commandSection(entry: Entry, command: Command): string[] {
     ...(command.about ?? []),
     ...(args.length === 0
       ? []
-      : [table(["Argument", ""], args.map(({ name, description }) => [`\`${name}\``, description]))]),
+      : [
+          table(
+            ["Argument", ""],
+            args.map(({ name, description }) => [`\`${name}\``, description]),
+          ),
+        ]),
     ...(options.length === 0
       ? []
-      : [table(["Option", ""], options.map((spec) => [`\`${optionTerm(spec)}\``, optionText(spec)]))]),
-    fenced("console", command.examples.flatMap(([line, meaning]) => [`# ${meaning}`, `$ ${line}`])),
+      : [
+          table(
+            ["Option", ""],
+            options.map((spec) => [`\`${optionTerm(spec)}\``, optionText(spec)]),
+          ),
+        ]),
+    fenced(
+      "console",
+      command.examples.flatMap(([line, meaning]) => [`# ${meaning}`, `$ ${line}`]),
+    ),
     ...(command.json === undefined
       ? []
       : [`With \`--format json\`: [${command.json}](json-output.md#${anchor(command.json)})`]),
@@ -83,7 +99,8 @@ function fenced(language: string, lines: readonly string[]): string {
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = [header, ...rows].map((row) => row.map((cell) => cell.replaceAll("|", "\\|")));
   const widths = header.map((_, i) => Math.max(3, ...cells.map((row) => row[i]?.length ?? 0)));
-  const line = (row: readonly string[]): string => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`;
+  const line = (row: readonly string[]): string =>
+    `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`;
   const [first = [], ...rest] = cells;
   return [line(first), `| ${widths.map((width) => "-".repeat(width)).join(" | ")} |`, ...rest.map(line)].join("\n");
 }

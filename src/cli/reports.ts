@@ -2,7 +2,7 @@
 import { errorMessage } from "../base/errors.ts";
 import type { Coverage } from "../trust/coverage.ts";
 import type { Note, VerificationReport } from "../trust/report.ts";
-import type { KeyReport } from "../trust/source.ts";
+import type { KeyReport, PublishResult } from "../trust/source.ts";
 import type { Context } from "./command.ts";
 import type { Session } from "./session.ts";
 
@@ -15,6 +15,15 @@ export function sayNotes({ out }: Context, notes: readonly Note[]): void {
 /** The checks of a report as a short list for people. */
 export function checkLines(report: VerificationReport): string[] {
   return ["Checks made:", ...report.checks.map(({ check, detail }) => `  - ${check}: ${detail}`)];
+}
+
+/** Says until when the key holders need to do nothing. Timestamps do not count: the server signs them again in time. */
+export function sayLifetime({ out }: Context, repository: string, { collection }: PublishResult): void {
+  const roles = collection.roles.filter(({ role }) => role !== "timestamp");
+  const until = new Date(Math.min(...roles.map(({ expires }) => expires.getTime())));
+  out.info(
+    `Signatures last until ${until.toISOString()}; before that run: wasm-to-oci trust repair ${repository} --within 30d`,
+  );
 }
 
 /** What is worth remembering of a collection. */
@@ -57,6 +66,8 @@ export async function rememberCollection(
   }
   if (seen.firstUse && out.format === "text") {
     const keys = fingerprints.map((fingerprint) => `--root-fingerprint ${fingerprint}`).join(" ");
-    out.warn(`compare the fingerprint with the publisher, then pin it: wasm-to-oci trust pin ${repository} --server ${server} ${keys}`);
+    out.warn(
+      `compare the fingerprint with the publisher, then pin it: wasm-to-oci trust pin ${repository} --server ${server} ${keys}`,
+    );
   }
 }

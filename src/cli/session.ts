@@ -25,13 +25,25 @@ import { readTextFile } from "./input-file.ts";
 import type { OptionValues } from "./options.ts";
 import { passphrases } from "./passphrases.ts";
 import { progressLine } from "./progress.ts";
-import type { directoryOptions, pinOptions, registryOptions, trustServerOptions } from "./shared-options.ts";
+import type {
+  directoryOptions,
+  pinOptions,
+  readingOptions,
+  registryOptions,
+  trustServerOptions,
+} from "./shared-options.ts";
 import { trustDirectory } from "./trust-directory.ts";
 import { programVersion } from "./version.ts";
 
 /** The flags that a session looks at; a command has those that make sense for it. */
 export type SessionOptions = Partial<
-  OptionValues<typeof registryOptions & typeof trustServerOptions & typeof pinOptions & typeof directoryOptions>
+  OptionValues<
+    typeof registryOptions &
+      typeof trustServerOptions &
+      typeof pinOptions &
+      typeof readingOptions &
+      typeof directoryOptions
+  >
 > & { readonly sign?: boolean };
 
 export interface Session {
@@ -95,7 +107,15 @@ async function createSession(
   const pin = await readPin(options);
   const askPassphrase = passphrases(context);
   const trustServer = (server: string): NotarySource =>
-    openNotarySource({ dir, server, runtime: trustRuntime, keyStore: keys, passphrases: askPassphrase, credentials });
+    openNotarySource({
+      dir,
+      server,
+      runtime: trustRuntime,
+      keyStore: keys,
+      passphrases: askPassphrase,
+      credentials,
+      readGoNames: options.legacyNames,
+    });
   const source = options.server === undefined ? undefined : trustServer(options.server);
 
   const coverage = async (reference: Reference): Promise<Coverage | undefined> => {

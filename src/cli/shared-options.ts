@@ -101,6 +101,14 @@ export const pinOptions = {
   ),
 };
 
+/** For commands that read signatures, which the 2019 tool put elsewhere. */
+export const readingOptions = {
+  legacyNames: flag(
+    "--legacy-names",
+    "look where the 2019 tool put signatures for a host with a port: target PORT/REPOSITORY of collection HOST",
+  ),
+};
+
 /** Options that the 2019 tool took before its command; so do we. */
 export const leadingOptions = { format, log, timeout, insecure, useHttp, server, tlscacert, dir };
 

@@ -59,10 +59,14 @@ export const listCommand = defineCommand({
       }
       const bad = report.tags.filter(({ state }) => state === "mismatch");
       if (bad.length === 0) return;
-      throw new TrustError("TAG_MISMATCH", `${bad.length} of ${report.tags.length} tags are not what was signed: ${bad[0]?.reason ?? ""}`, {
-        hint: "Do not use these tags, and tell the publisher",
-        details: { repository: repositoryName(reference), tags: bad.map(({ tag }) => tag) },
-      });
+      throw new TrustError(
+        "TAG_MISMATCH",
+        `${bad.length} of ${report.tags.length} tags are not what was signed: ${bad[0]?.reason ?? ""}`,
+        {
+          hint: "Do not use these tags, and tell the publisher",
+          details: { repository: repositoryName(reference), tags: bad.map(({ tag }) => tag) },
+        },
+      );
     });
   },
 });

@@ -3,21 +3,29 @@ import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
 import { pull } from "../../pull.ts";
 import type { VerificationReport } from "../../trust/report.ts";
 import { defineCommand, type Context } from "../command.ts";
-import { legacyOption, withLegacyNames } from "../legacy-names.ts";
 import { fileOutput, stdoutOutput } from "../module-output.ts";
 import { argument, flag, nonEmpty, value } from "../options.ts";
 import { checkLines, rememberCollection, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
-import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
+import {
+  directoryOptions,
+  outputOptions,
+  pinOptions,
+  readingOptions,
+  registryOptions,
+  trustServerOptions,
+} from "../shared-options.ts";
 
 export const pullCommand = defineCommand({
   arguments: { reference: argument("REFERENCE", "what: [HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]") },
   options: {
-    out: value("-o, --out, --output FILE", "where to write the module; - is stdout", nonEmpty, { initial: "module.wasm" }),
+    out: value("-o, --out, --output FILE", "where to write the module; - is stdout", nonEmpty, {
+      initial: "module.wasm",
+    }),
     sign: flag("--sign", "verify; needs --server or a pin that names one"),
     ...trustServerOptions,
     ...pinOptions,
-    legacyNames: legacyOption,
+    ...readingOptions,
     ...registryOptions,
     ...directoryOptions,
     ...outputOptions,
@@ -41,7 +49,7 @@ export const pullCommand = defineCommand({
       });
     }
     await withSession(context, options, async (session) => {
-      const trust = withLegacyNames(await session.coverage(reference), reference, options);
+      const trust = await session.coverage(reference);
       const report = await pull({
         runtime: session.runtime,
         registry: session.registry,

@@ -1,12 +1,11 @@
 import { UsageError } from "../../base/errors.ts";
 import { openModuleFile } from "../../node/files.ts";
-import { formatReference } from "../../oci/reference.ts";
 import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
 import { push, type PushReport } from "../../push.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { argument, choice, flag, list, oneOf, nonEmpty, value, type OptionSpec } from "../options.ts";
 import type { OutputFormat } from "../output.ts";
-import { rememberCollection, sayNotes } from "../reports.ts";
+import { rememberCollection, sayLifetime, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
 import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
 
@@ -22,7 +21,8 @@ interface Formats {
 const format: OptionSpec<Formats> = {
   flags: ["--format"],
   placeholder: "FORMAT",
-  description: "the artifact's layout (cncf-wasm-v0, or wasm-to-oci as in 2019), or how results are printed (text, json); repeatable",
+  description:
+    "the artifact's layout (cncf-wasm-v0, or wasm-to-oci as in 2019), or how results are printed (text, json); repeatable",
   initial: { output: "text", artifact: undefined },
   initialText: "cncf-wasm-v0, text",
   parse(input, previous) {
@@ -48,7 +48,11 @@ export const pushCommand = defineCommand({
     format,
     artifactFormat: choice("--artifact-format FORMAT", "the artifact's layout", ARTIFACT_FORMATS),
     annotations: list("--annotation KEY=VALUE", "manifest annotation", parseAnnotation),
-    created: value("--created TIME", "creation time to record (ISO 8601); without it the same module always gives the same digest", parseTime),
+    created: value(
+      "--created TIME",
+      "creation time to record (ISO 8601); without it the same module always gives the same digest",
+      parseTime,
+    ),
     ...registryOptions,
     ...pinOptions,
     ...directoryOptions,
@@ -92,7 +96,10 @@ export const pushCommand = defineCommand({
   },
 });
 
-function chosenLayout(layout: WritableFormat | undefined, artifactFormat: WritableFormat | undefined): WritableFormat | undefined {
+function chosenLayout(
+  layout: WritableFormat | undefined,
+  artifactFormat: WritableFormat | undefined,
+): WritableFormat | undefined {
   if (layout !== undefined && artifactFormat !== undefined && layout !== artifactFormat) {
     throw new UsageError("USAGE", `--format ${layout} and --artifact-format ${artifactFormat} contradict each other`);
   }
@@ -108,10 +115,7 @@ async function print(context: Context, report: PushReport, immutable: string): P
   out.info(`Pushed: ${reference}`);
   out.info(`Size: ${module.size}`);
   out.info(`Digest: ${artifact.digest}`);
-  if (signed !== undefined) {
-    const again = `wasm-to-oci trust repair ${formatReference(taggedReference(reference)).split("@")[0]!.replace(/:[^:/]*$/, "")}`;
-    out.info(`Fresh until ${signed.freshUntil.toISOString()}; to sign again for longer: ${again}`);
-  }
+  if (signed !== undefined) sayLifetime(context, repositoryName(taggedReference(reference)), signed);
   sayNotes(context, notes);
   if (out.format === "text") return out.lines([immutable]);
   return out.json({

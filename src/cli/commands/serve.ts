@@ -15,9 +15,14 @@ export const serveCommand = defineCommand({
     data: value("--data DIR", "everything that the servers keep; made at first start", nonEmpty, {
       initialText: "server below the trust directory",
     }),
-    host: value("--host ADDRESS", "address to listen on; only loopback is allowed, for there is no access control", nonEmpty, {
-      initial: "127.0.0.1",
-    }),
+    host: value(
+      "--host ADDRESS",
+      "address to listen on; only loopback is allowed, for there is no access control",
+      nonEmpty,
+      {
+        initial: "127.0.0.1",
+      },
+    ),
     registryPort: value("--registry-port PORT", "port of the registry; 0 chooses one", port, { initial: 5000 }),
     trustPort: value("--trust-port PORT", "port of the trust server; 0 chooses one", port, { initial: 4443 }),
     ...directoryOptions,

@@ -2,12 +2,17 @@ import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
 import { sign } from "../../sign.ts";
 import { defineCommand } from "../command.ts";
 import { argument, list, nonEmpty } from "../options.ts";
-import { rememberCollection } from "../reports.ts";
+import { rememberCollection, sayLifetime } from "../reports.ts";
 import { withSession } from "../session.ts";
 import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
 
 export const signCommand = defineCommand({
-  arguments: { reference: argument("REFERENCE", "what: [HOST[:PORT]/]REPOSITORY:TAG[@DIGEST]; with a digest, nothing else is signed") },
+  arguments: {
+    reference: argument(
+      "REFERENCE",
+      "what: [HOST[:PORT]/]REPOSITORY:TAG[@DIGEST]; with a digest, nothing else is signed",
+    ),
+  },
   options: {
     ...trustServerOptions,
     roles: list("-r, --role ROLE", "sign as this delegation instead, e.g. targets/releases", nonEmpty),
@@ -17,7 +22,9 @@ export const signCommand = defineCommand({
     ...outputOptions,
   },
   about: ["Reads the module once from the registry, so that what is signed are bytes that exist and are a module."],
-  examples: [["wasm-to-oci sign localhost:5000/hello:v1 --server https://localhost:4443", "sign what was pushed unsigned"]],
+  examples: [
+    ["wasm-to-oci sign localhost:5000/hello:v1 --server https://localhost:4443", "sign what was pushed unsigned"],
+  ],
   json: "sign",
   async run(context, { reference: given }, options) {
     const { out } = context;
@@ -36,7 +43,7 @@ export const signCommand = defineCommand({
       const { collection, created } = signed;
       await rememberCollection(context, session, repositoryName(reference), signing, collection, created);
       out.info(`Pushed trust data for ${report.reference}: ${module.digest.slice(module.digest.indexOf(":") + 1)}`);
-      out.info(`Fresh until ${signed.freshUntil.toISOString()}`);
+      sayLifetime(context, repositoryName(reference), signed);
       if (out.format === "text") return out.lines([`${repositoryName(reference)}@${artifact.digest}`]);
       return out.json({
         reference: report.reference,

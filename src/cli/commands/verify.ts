@@ -2,11 +2,17 @@ import { openModuleFile } from "../../node/files.ts";
 import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
 import { verify } from "../../verify.ts";
 import { defineCommand } from "../command.ts";
-import { legacyOption, withLegacyNames } from "../legacy-names.ts";
 import { argument, flag } from "../options.ts";
 import { checkLines, rememberCollection, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
-import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
+import {
+  directoryOptions,
+  outputOptions,
+  pinOptions,
+  readingOptions,
+  registryOptions,
+  trustServerOptions,
+} from "../shared-options.ts";
 
 export const verifyCommand = defineCommand({
   arguments: {
@@ -17,7 +23,7 @@ export const verifyCommand = defineCommand({
     sign: flag("--sign", "accepted for symmetry with pull; verify always verifies"),
     ...trustServerOptions,
     ...pinOptions,
-    legacyNames: legacyOption,
+    ...readingOptions,
     ...registryOptions,
     ...directoryOptions,
     ...outputOptions,
@@ -31,7 +37,7 @@ export const verifyCommand = defineCommand({
     const reference = taggedReference(given);
     const { out } = context;
     await withSession(context, options, async (session) => {
-      const trust = withLegacyNames(await session.requiredCoverage(reference), reference, options);
+      const trust = await session.requiredCoverage(reference);
       const body = await openModuleFile(module);
       const report = await verify({
         runtime: session.runtime,

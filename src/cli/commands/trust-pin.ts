@@ -1,0 +1,171 @@
+import { UsageError } from "../../base/errors.ts";
+import { parseReference } from "../../oci/reference.ts";
+import { repositoryName } from "../../oci/tagged-reference.ts";
+import type { Pin } from "../../trust/pin.ts";
+import { checkPattern, type PinEntry } from "../../trust/pins.ts";
+import { defineCommand, type Context } from "../command.ts";
+import { confirmed, yesOption } from "../confirm.ts";
+import { flag, optional, type OptionValues } from "../options.ts";
+import { withSession, type Session } from "../session.ts";
+import {
+  directoryOptions,
+  networkOptions,
+  outputOptions,
+  rootKeyOptions,
+  trustServerOptions,
+} from "../shared-options.ts";
+
+/** Stands for whatever follows a prefix, in a pattern and in the collection's name. */
+const REST = "{rest}";
+
+const options = {
+  ...trustServerOptions,
+  ...rootKeyOptions,
+  update: flag("--update", "take over the keys of the collection's present root, which the trusted one leads to"),
+  remove: flag("--remove", "forget the pin: the repository is no longer verified unless asked for"),
+  offline: flag("--offline", "do not compare the pin with the trust server"),
+  yes: yesOption,
+  ...networkOptions,
+  ...directoryOptions,
+  ...outputOptions,
+};
+
+export const trustPinCommand = defineCommand({
+  arguments: {
+    pattern: optional(
+      "PATTERN",
+      "a repository, or a prefix ending in /{rest} for all below it; shows all pins if left out",
+    ),
+  },
+  options,
+  about: [
+    "A pin says which root keys a collection must have. From then on every pull of the repository is verified against them, without flags. Get the fingerprints from the publisher by a way of their own, not from the server.",
+    "Without --root-fingerprint and its like, the root keys that the server shows are pinned after a question.",
+  ],
+  examples: [
+    [
+      "wasm-to-oci trust pin ghcr.io/acme/{rest} --server https://notary.example --root-fingerprint 5d1e…",
+      "pin one key for every repository of acme",
+    ],
+    ["wasm-to-oci trust pin ghcr.io/acme/app --update", "follow a root rotation"],
+    ["wasm-to-oci trust pin", "show all pins"],
+  ],
+  json: "trust pin",
+  async run(context, { pattern }, given) {
+    await withSession(context, { ...given, rootThreshold: given.rootThreshold }, async (session) => {
+      if (pattern === undefined) return showPins(context, await session.pins.list());
+      const name = normalisePattern(pattern);
+      if (given.remove) return removePin(context, session, name);
+      const entry = given.update
+        ? await updatedPin(context, session, name)
+        : await newPin(context, session, name, given);
+      await session.pins.put(entry);
+      context.out.info(`Pinned ${entry.pattern} to ${describePin(entry.pin)}`);
+      if (context.out.format === "json") await context.out.json({ pins: [pinDocument(entry)] });
+    });
+  },
+});
+
+/** Gives a pattern the spelling that references have when they are looked up. */
+function normalisePattern(pattern: string): string {
+  checkPattern(pattern, pattern);
+  const prefix = pattern.endsWith(REST);
+  const reference = parseReference(prefix ? `${pattern.slice(0, -REST.length)}x` : pattern);
+  if (reference.tag !== undefined || reference.digest !== undefined) {
+    throw new UsageError("USAGE", `${JSON.stringify(pattern)}: a pin is for a repository, not for a tag or digest`);
+  }
+  const name = repositoryName(reference);
+  return prefix ? `${name.slice(0, -1)}${REST}` : name;
+}
+
+async function newPin(
+  context: Context,
+  session: Session,
+  pattern: string,
+  given: OptionValues<typeof options>,
+): Promise<PinEntry> {
+  const { server } = given;
+  if (server === undefined) {
+    throw new UsageError("TRUST_SOURCE_MISSING", "a pin needs the trust server of the collection", {
+      hint: "Add --server URL",
+    });
+  }
+  const collection = given.gun ?? pattern;
+  checkPattern(pattern, collection);
+  const pin = session.pin ?? (await confirmedPin(context, session, server, collection, given));
+  if (session.pin !== undefined && !given.offline && !collection.includes(REST)) {
+    await session.trustServer(server).open(collection, { pin, firstUse: "refuse", signal: context.signal });
+  }
+  return { pattern, collection, source: { kind: "notary", server }, pin, firstUse: false, added: context.now() };
+}
+
+/** Shows the root keys that a server has and asks whether they are the right ones. */
+async function confirmedPin(
+  context: Context,
+  session: Session,
+  server: string,
+  collection: string,
+  { yes, offline }: { readonly yes: boolean; readonly offline: boolean },
+): Promise<Pin> {
+  if (offline || collection.includes(REST)) {
+    throw new UsageError("USAGE", "no root key was named", {
+      hint: "Add --root-fingerprint HEX, as the publisher tells it",
+    });
+  }
+  const opened = await session.trustServer(server).open(collection, { firstUse: "accept", signal: context.signal });
+  const fingerprints = opened.rootKeys.map((key) => key.fingerprint);
+  const question = `${collection} has the root key ${fingerprints.join(", ")}. Is that what the publisher says?`;
+  if (await confirmed(context, question, yes)) return { fingerprints };
+  throw new UsageError("USAGE", "nothing was pinned");
+}
+
+/** Reads the collection as it is trusted now, and takes its root keys. */
+async function updatedPin(context: Context, session: Session, pattern: string): Promise<PinEntry> {
+  const entry = (await session.pins.list()).find((candidate) => candidate.pattern === pattern);
+  if (entry === undefined || entry.collection.includes(REST)) {
+    throw new UsageError("USAGE", `${pattern} is not pinned by itself, so there is nothing to update`, {
+      hint: "`wasm-to-oci trust pin` shows the pins",
+    });
+  }
+  const source = session.trustServer(entry.source.server);
+  const opened = await source.open(entry.collection, { pin: entry.pin, firstUse: "refuse", signal: context.signal });
+  const { threshold = 1 } = entry.pin;
+  const fingerprints = opened.rootKeys.map((key) => key.fingerprint);
+  const pin = { fingerprints, ...(threshold > 1 ? { threshold: Math.min(threshold, fingerprints.length) } : {}) };
+  return { ...entry, pin, added: context.now() };
+}
+
+async function removePin({ out }: Context, session: Session, pattern: string): Promise<void> {
+  const removed = await session.pins.remove(pattern);
+  out.info(removed ? `Removed the pin of ${pattern}` : `${pattern} was not pinned`);
+  if (out.format === "json") await out.json({ pattern, removed });
+}
+
+async function showPins({ out }: Context, pins: readonly PinEntry[]): Promise<void> {
+  if (out.format === "json") return out.json({ pins: pins.map(pinDocument) });
+  if (pins.length === 0) return out.info("Nothing is pinned here");
+  return out.table(
+    ["PATTERN", "COLLECTION", "SERVER", "ROOT", "TRUSTED BY"],
+    pins.map(({ pattern, collection, source, pin, firstUse }) => [
+      pattern,
+      collection,
+      source.server,
+      describePin(pin),
+      firstUse ? "first use" : "pin",
+    ]),
+  );
+}
+
+function describePin(pin: Pin): string {
+  const { fingerprints = [], certificateIds = [], certificateAuthorities, threshold = 1 } = pin;
+  const parts = [
+    ...(fingerprints.length === 0 ? [] : [`${threshold > 1 ? `${threshold} of ` : ""}key ${fingerprints.join(", ")}`]),
+    ...(certificateIds.length === 0 ? [] : [`certificate ${certificateIds.join(", ")}`]),
+    ...(certificateAuthorities === undefined ? [] : ["an authority"]),
+  ];
+  return parts.length === 0 ? "the root stored here" : parts.join(" and ");
+}
+
+function pinDocument({ pattern, collection, source, pin, firstUse, added }: PinEntry): Record<string, unknown> {
+  return { pattern, collection, server: source.server, pin, firstUse, added };
+}

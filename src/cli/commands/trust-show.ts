@@ -1,0 +1,49 @@
+import { repositoryArgument, trustOptions, withCollection } from "../collection.ts";
+import { defineCommand } from "../command.ts";
+
+export const trustShowCommand = defineCommand({
+  arguments: { repository: repositoryArgument },
+  options: trustOptions,
+  examples: [["wasm-to-oci trust show ghcr.io/acme/app", "who may sign, and what is signed"]],
+  json: "trust show",
+  async run(context, { repository }, options) {
+    const { out, signal } = context;
+    await withCollection(context, options, repository, async ({ source, coverage }) => {
+      const collection = await source.open(coverage.collection, { ...coverage, signal });
+      const { name, rootKeys, roles, firstUse, warnings } = collection;
+      const targets = collection.list();
+      for (const warning of warnings) out.warn(warning);
+      if (out.format === "json") {
+        const { kind, location } = source;
+        return out.json({ collection: name, source: kind, location, firstUse, rootKeys, roles, targets, warnings });
+      }
+      await out.lines([
+        `Collection: ${name}`,
+        `Trust server: ${source.location}`,
+        ...rootKeys.map((key) => `Root key: ${key.keyId} (fingerprint ${key.fingerprint})`),
+        "",
+      ]);
+      await out.table(
+        ["ROLE", "VERSION", "EXPIRES", "THRESHOLD", "SIGNED BY"],
+        roles.map(({ role, version, expires, threshold, signedBy }) => [
+          role,
+          String(version),
+          expires.toISOString(),
+          String(threshold),
+          signedBy.map((key) => key.keyId.slice(0, 12)).join(", "),
+        ]),
+      );
+      if (targets.length === 0) return out.info("Nothing is signed in it");
+      await out.lines([""]);
+      await out.table(
+        ["NAME", "DIGEST", "SIZE", "ROLE"],
+        targets.map(({ name: target, hashes, length, role }) => [
+          target,
+          hashes.sha256 === undefined ? `sha512:${hashes.sha512 ?? ""}` : `sha256:${hashes.sha256}`,
+          String(length),
+          role,
+        ]),
+      );
+    });
+  },
+});
