@@ -73,11 +73,9 @@ export function bindTarget(target: SignedTarget, found: FoundArtifact | undefine
     };
   }
   if (sameModule(target, found)) return repackaged(target, found);
-  const gotModule = describeModule(found);
   throw new TrustError(
     "TAG_MISMATCH",
-    `${reference} is not what was signed: the tag names manifest ${found.digest} with ${gotModule}, ` +
-      `signed are manifest ${binding.manifests.join(" or ")} with module ${signed.digest}`,
+    `${reference} is not what was signed: the tag names ${describeModule(found)}, signed is module ${signed.digest} (${signed.size} bytes)`,
     {
       role: target.role,
       hint: "The tag was moved or the registry was tampered with; do not use what it serves, and tell the publisher",
@@ -165,7 +163,9 @@ function missingModule(found: FoundArtifact): Error {
 }
 
 function describeModule(found: FoundArtifact): string {
-  return hasModule(found) ? `module ${found.module.digest} (${found.module.size} bytes)` : "no module";
+  return hasModule(found)
+    ? `module ${found.module.digest} (${found.module.size} bytes)`
+    : `manifest ${found.digest} without a module`;
 }
 
 function signedBlob(target: SignedTarget, reference: string): { digest: Digest; size: number } {

@@ -90,18 +90,21 @@ export function trustReport(coverage: Coverage, collection: TrustedCollection, t
   };
 }
 
+function fingerprints(collection: TrustedCollection): string {
+  return collection.rootKeys.map((key) => key.fingerprint).join(", ");
+}
+
+/** Why this root is trusted. */
+function anchorOf(coverage: Coverage, collection: TrustedCollection): string {
+  if (collection.firstUse) return "trusted on first use";
+  if (coverage.reason === "first-use-record") return "the one first seen, or its successor";
+  return coverage.pin === undefined ? "the one stored before, or its successor" : "as pinned";
+}
+
 /** The checks that the workflow behind a collection has made; each would have thrown. */
 export function trustChecks(coverage: Coverage, collection: TrustedCollection, target: SignedTarget): Check[] {
-  const how = collection.firstUse
-    ? "trusted on first use"
-    : coverage.pin === undefined
-      ? "the one stored before, or its successor"
-      : "as pinned";
   return [
-    {
-      check: "root-trusted",
-      detail: `root ${collection.rootKeys.map((key) => key.keyId.slice(0, 12)).join(", ")} ${how}`,
-    },
+    { check: "root-trusted", detail: `root ${fingerprints(collection)}: ${anchorOf(coverage, collection)}` },
     ...collection.roles.map((role) => ({
       check: `${role.role}-verified`,
       detail: `version ${role.version}, ${role.signedBy.length} of ${role.threshold} signatures, expires ${role.expires.toISOString()}`,
@@ -113,10 +116,9 @@ export function trustChecks(coverage: Coverage, collection: TrustedCollection, t
 export function trustNotes(collection: TrustedCollection, now: Date): Note[] {
   const notes: Note[] = collection.warnings.map((message) => ({ code: "trust-warning", message }));
   if (collection.firstUse) {
-    const prints = collection.rootKeys.map((key) => key.fingerprint).join(", ");
     notes.push({
       code: "first-use",
-      message: `${collection.name} was trusted because it was seen for the first time; root key fingerprint ${prints}`,
+      message: `${collection.name} was trusted because it was seen for the first time; root key fingerprint ${fingerprints(collection)}`,
     });
   }
   for (const role of collection.roles) {
