@@ -87,7 +87,7 @@ export function createRegistryApp(options: RegistryAppOptions): Hono {
     });
   }
   app.notFound(() => new RegistryFault("UNSUPPORTED", "no such endpoint", { status: 404 }).toResponse());
-  app.onError((error, c) => failure(error, c));
+  app.onError(failure);
   return app;
 }
 
@@ -122,11 +122,8 @@ function exchangeOf(c: Context, { store, access }: RegistryAppOptions, repositor
   };
 }
 
-function failure(error: Error, c: Context): Response {
+function failure(error: Error): Response {
   if (error instanceof RegistryFault) return error.toResponse();
-  if (c.req.raw.signal.aborted) {
-    return new RegistryFault("BLOB_UPLOAD_INVALID", "the connection ended in the middle").toResponse();
-  }
   // What exactly failed is for the log: the text of such errors names files of this machine.
   const full = error instanceof StorageError && error.code === "STORAGE_FULL";
   return full

@@ -59,6 +59,13 @@ export class RegistryFault extends Error {
   }
 }
 
+/** The client went away, or its connection broke, before its request was complete. Mostly nobody reads the answer. */
+export class BrokenBody extends RegistryFault {
+  constructor(cause: unknown) {
+    super("BLOB_UPLOAD_INVALID", "the connection ended in the middle", { cause });
+  }
+}
+
 /** A digest in a path or query that follows no grammar, or an algorithm that is not supported. */
 export function digestFault(text: string): RegistryFault {
   return new RegistryFault("DIGEST_INVALID", "expected sha256:<64 hexadecimal digits> or sha512:<128>, lower case", {

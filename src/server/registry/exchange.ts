@@ -1,6 +1,6 @@
 /** One request to the registry as its handlers see it: names checked, access decided, body as a stream. */
 import { isDigest, type Digest } from "../../base/digest.ts";
-import { digestFault, RegistryFault } from "./errors.ts";
+import { BrokenBody, digestFault, RegistryFault } from "./errors.ts";
 import type { RegistryStore, TagCondition } from "./store.ts";
 
 export type RegistryAction = "pull" | "push" | "delete";
@@ -30,12 +30,16 @@ export function readDigest(text: string): Digest {
   throw digestFault(text);
 }
 
-/** The body piece by piece. What is not read stays in the connection, for the server to drain. */
+/** The body piece by piece, or {@link BrokenBody}. What is not read stays in the connection, for the server to drain. */
 export async function* bodyOf(request: Request): AsyncGenerator<Uint8Array> {
   if (request.body === null) return;
   const reader = request.body.getReader();
+  const read = (): ReturnType<typeof reader.read> =>
+    reader.read().catch((cause: unknown) => {
+      throw new BrokenBody(cause);
+    });
   try {
-    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
+    for (let next = await read(); !next.done; next = await read()) yield next.value;
   } finally {
     reader.releaseLock();
   }

@@ -13,7 +13,7 @@ import type { Clock } from "../../base/runtime.ts";
 import { syncDirectory } from "../../node/files.ts";
 import { nodeHasher } from "../../node/hasher.ts";
 import { ensureDirectory, namesIn } from "./durable-files.ts";
-import { RegistryFault } from "./errors.ts";
+import { BrokenBody, RegistryFault } from "./errors.ts";
 import { repositoryFile } from "./file-names.ts";
 import type { UploadChunk, UploadStore } from "./store.ts";
 
@@ -51,7 +51,7 @@ export class FileUploads implements UploadStore {
   private readonly hashes = new Map<string, RunningHash>();
   /** Uploads that a request is working on: two at once would mix their bytes. */
   private readonly busy = new Set<string>();
-  private count = 0;
+  private readonly known = new Set<string>();
   private nextSweep = 0;
 
   constructor(options: FileUploadsOptions) {
@@ -61,18 +61,17 @@ export class FileUploads implements UploadStore {
 
   async start(repository: string, algorithm: HashAlgorithm): Promise<string> {
     await this.sweepNowAndThen();
-    if (this.count >= MAX_OPEN_UPLOADS) {
-      throw new RegistryFault("TOOMANYREQUESTS", `${this.count} uploads are open`, {
+    if (this.known.size >= MAX_OPEN_UPLOADS) {
+      throw new RegistryFault("TOOMANYREQUESTS", `${this.known.size} uploads are open`, {
         headers: { "retry-after": String(RETRY_AFTER_S) },
       });
     }
     const id = randomUUID();
-    const path = this.path(repository, id);
-    this.count++;
+    this.known.add(id);
     try {
-      await this.create(path);
+      await this.create(this.path(repository, id));
     } catch (error) {
-      this.count--;
+      this.known.delete(id);
       throw error;
     }
     this.hashes.set(id, { algorithm, hasher: nodeHasher(algorithm), offset: 0 });
@@ -133,22 +132,20 @@ export class FileUploads implements UploadStore {
     return true;
   }
 
-  /** Removes uploads that nobody has added to for too long, and counts the others. */
+  /** Removes uploads that nobody has added to for too long, and gets to know the others. */
   async sweep(): Promise<void> {
     const oldest = this.options.now().getTime() - UPLOAD_MAX_AGE_MS;
-    let count = 0;
     for (const repository of await namesIn(this.dir)) {
       for (const id of await namesIn(join(this.dir, repository))) {
         const path = join(this.dir, repository, id);
-        if (this.busy.has(id) || (await lastChange(path)) > oldest) count++;
+        if (this.busy.has(id) || (await lastChange(path)) > oldest) this.known.add(id);
         else {
           await rm(path, { force: true });
-          this.hashes.delete(id);
+          this.forget(id);
         }
       }
       await removeIfEmpty(join(this.dir, repository));
     }
-    this.count = count;
   }
 
   private async sweepNowAndThen(): Promise<void> {
@@ -184,20 +181,19 @@ export class FileUploads implements UploadStore {
             ? tooLarge(maxBlobBytes)
             : new RegistryFault("SIZE_INVALID", `expected ${chunk.size} bytes, got more`);
         }
-        await writeAll(file, bytes, at);
+        const written = writeAll(file, bytes, at);
+        running?.hasher.update(bytes); // while the disk writes
+        await written;
         at += bytes.length;
-        if (running !== undefined) {
-          running.hasher.update(bytes);
-          running.offset = at;
-        }
+        if (running !== undefined) running.offset = at;
       }
       if (chunk.size !== undefined && at - before !== chunk.size) {
         throw new RegistryFault("SIZE_INVALID", `expected ${chunk.size} bytes, got ${at - before}`);
       }
       return at;
     } catch (error) {
-      // What the client announced wrongly, or the disk did not take, is not kept; what was cut off is.
-      if (error instanceof RegistryFault || isOurs(error)) {
+      // What came before the connection broke is as good as a shorter chunk. Anything else is taken back.
+      if (!(error instanceof BrokenBody)) {
         this.hashes.delete(id);
         await file.truncate(before);
       }
@@ -248,7 +244,7 @@ export class FileUploads implements UploadStore {
 
   private forget(id: string): void {
     this.hashes.delete(id);
-    this.count = Math.max(0, this.count - 1);
+    this.known.delete(id);
   }
 
   private path(repository: string, id: string): string {
@@ -265,11 +261,6 @@ function outOfOrder(offset: number): RegistryFault {
 
 function tooLarge(limit: number): RegistryFault {
   return new RegistryFault("SIZE_INVALID", `a blob may have ${limit} bytes`, { status: 413 });
-}
-
-/** An error of a file of ours, in contrast to one of the client's connection. */
-function isOurs(error: unknown): boolean {
-  return typeof error === "object" && error !== null && "syscall" in error && error.syscall === "write";
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {

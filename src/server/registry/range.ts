@@ -26,8 +26,7 @@ export function readRange(headers: Headers, size: number, etag: string): ByteRan
     return { start: Math.max(0, size - Number(last)), end: size };
   }
   const start = Number(first);
-  if (last !== "" && Number(last) < start) return undefined;
-  if (start >= size) throw unsatisfiable(size);
+  if (start >= size || (last !== "" && Number(last) < start)) throw unsatisfiable(size);
   return { start, end: last === "" ? size : Math.min(Number(last) + 1, size) };
 }
 
