@@ -121,8 +121,9 @@ export class ComponentReader implements SectionReader {
   }
 
   private readTypeSection(content: ByteReader): void {
+    if (this.types === undefined) return;
     try {
-      this.types?.push(...readTypes(content, content.count(1)));
+      readTypes(content, this.types);
     } catch (error) {
       // Types are read only to name a WIT package's interfaces; new kinds of types must not make a component unreadable.
       if (!(error instanceof FormatError)) throw error;

@@ -10,15 +10,30 @@ import type { WasmExport } from "./info.ts";
 /** WIT packages nest 4 deep; each level is a level of our stack. */
 const MAX_TYPE_DEPTH = 32;
 
+/**
+ * Types, and what they export, of one package in all. A type may be a single byte, so the bytes read do not
+ * bound what is kept of them; the largest packages have some hundreds.
+ */
+const MAX_KEPT = 100_000;
+
 /** What a component type exports; undefined for every other type. */
 export type ExportsOfType = readonly WasmExport[] | undefined;
 
-/** The types of a type section, in order. */
-export function readTypes(reader: ByteReader, count: number): ExportsOfType[] {
-  const types: ExportsOfType[] = [];
-  for (let i = 0; i < count; i++) types.push(readType(reader, 0));
+/**
+ * Reads a type section onto the end of an index space.
+ *
+ * @throws {FormatError} WASM_INVALID for types that are damaged, unknown or too many
+ */
+export function readTypes(reader: ByteReader, types: ExportsOfType[]): void {
+  const count = reader.count(1);
+  let kept = types.length + count;
+  for (let i = 0; i < count; i++) {
+    if (kept > MAX_KEPT) reader.fail(`more than ${MAX_KEPT} types and exports of types`);
+    const exports = readType(reader, 0);
+    kept += exports?.length ?? 0;
+    types.push(exports);
+  }
   reader.end();
-  return types;
 }
 
 /** `namespace:package/name`, with or without a version. */
@@ -27,7 +42,8 @@ const FULL_NAME = /^[^:/]+:[^/]+\/./;
 /** The interfaces and worlds that the exported types of a package hold, each once; undefined where it is none. */
 export function namesOfPackage(exported: readonly ExportsOfType[]): WasmExport[] | undefined {
   const names = new Map<string, WasmExport>();
-  for (const type of exported) {
+  // One type may be exported under many names: each is looked at once, or the work would be their product.
+  for (const type of new Set(exported)) {
     if (type === undefined) return undefined;
     for (const item of type) {
       if (item.kind !== "instance" && item.kind !== "component") continue;
@@ -102,7 +118,7 @@ function readType(reader: ByteReader, depth: number): ExportsOfType {
   }
 }
 
-/** The declarations of a component or instance type; gives its exports. */
+/** The declarations of a component or instance type; gives its exports where it is not nested in another. */
 function readDeclarations(reader: ByteReader, depth: number): WasmExport[] {
   const exports: WasmExport[] = [];
   each(reader, 2, () => {
@@ -116,12 +132,11 @@ function readDeclarations(reader: ByteReader, depth: number): WasmExport[] {
         skipAlias(reader);
         break;
       case 0x03:
-        readExternName(reader);
-        readExternType(reader);
-        break;
       case 0x04: {
         const name = readExternName(reader);
-        exports.push({ ...name, kind: readExternType(reader) });
+        const kind = readExternType(reader);
+        if (declaration === 0x04 && depth === 0) exports.push({ ...name, kind });
+        if (exports.length > MAX_KEPT) reader.fail(`more than ${MAX_KEPT} exports of a type`, start);
         break;
       }
       default:

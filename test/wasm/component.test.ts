@@ -189,6 +189,36 @@ describe("WIT packages", () => {
     expect(info.notes).toHaveLength(1);
   });
 
+  test.each([
+    ["millions of types of one byte", section(TYPE, u32(8_000_000), new Uint8Array(8_000_000).fill(0x73))],
+    [
+      "a type with more exports than are kept",
+      section(
+        TYPE,
+        bytes(1, 0x41),
+        u32(100_001),
+        new Uint8Array(600_006).map((_, at) => [0x04, 0, 0, 0x05, 0, 0][at % 5] ?? 0),
+      ),
+    ],
+    [
+      "types that together export more than is kept",
+      section(TYPE, u32(60_000), ...Array.from({ length: 60_000 }, () => bytes(0x41, 1, 0x04, 0, 0, 0x05, 0))),
+    ],
+  ])("are left alone where they hold %s", (_what, types) => {
+    const info = scanWasm(component(types, componentExports(componentExport("b", "type", 0))));
+    expect(info).toMatchObject({ kind: "component", exports: [{ name: "b", kind: "type" }] });
+    expect(info.notes).toHaveLength(1);
+  });
+
+  test("that export one large type under many names cost no more than their size", () => {
+    const item = (index: number): Bytes => concatBytes([bytes(0x04), externName(`a:b/c${index}`), bytes(0x05, 0)]);
+    const type = concatBytes([bytes(0x41), vec(Array.from({ length: 20_000 }, (_, index) => item(index)))]);
+    const names = Array.from({ length: 20_000 }, (_, index) => componentExport(`n${index}`, "type", 0));
+    const info = scanWasm(component(section(TYPE, vec([type])), componentExports(...names)));
+    expect(info.kind).toBe("wit-package");
+    expect(info.exports).toHaveLength(20_000);
+  });
+
   test("have their types passed over, each kind of them", () => {
     const label = name("x");
     const types = [
