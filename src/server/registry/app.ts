@@ -5,7 +5,7 @@
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
  */
 import { Hono, type Context } from "hono";
-import { StorageError } from "../../base/errors.ts";
+import { storageError } from "../../node/files.ts";
 import { requestLog, type Log } from "../log.ts";
 import { deleteBlob, getBlob } from "./blobs.ts";
 import { RegistryFault } from "./errors.ts";
@@ -125,8 +125,7 @@ function exchangeOf(c: Context, { store, access }: RegistryAppOptions, repositor
 function failure(error: Error): Response {
   if (error instanceof RegistryFault) return error.toResponse();
   // What exactly failed is for the log: the text of such errors names files of this machine.
-  const full = error instanceof StorageError && error.code === "STORAGE_FULL";
-  return full
+  return storageError(error, "serve", "the registry").code === "STORAGE_FULL"
     ? new RegistryFault("UNKNOWN", "its disk is full", { status: 507 }).toResponse()
     : new RegistryFault("UNKNOWN").toResponse();
 }

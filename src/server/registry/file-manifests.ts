@@ -62,6 +62,7 @@ export class FileManifests implements ManifestStore {
   put(repository: string, manifest: NewManifest): Promise<void> {
     const { blobs, layout, intents, repositoryLock } = this.options;
     return repositoryLock.run(repository, async () => {
+      await intents.settle();
       for (const tag of manifest.tags) await this.demand(repository, tag, manifest.condition);
       await this.demandContent(repository, manifest);
       const { digest, bytes, referrer } = manifest;
@@ -81,6 +82,7 @@ export class FileManifests implements ManifestStore {
 
   delete(repository: string, digest: Digest): Promise<boolean> {
     return this.options.repositoryLock.run(repository, async () => {
+      await this.options.intents.settle();
       const record = await this.record(repository, digest);
       if (record === undefined) return false;
       const steps: Step[] = [];
@@ -97,6 +99,7 @@ export class FileManifests implements ManifestStore {
 
   deleteTag(repository: string, tag: string, condition: TagCondition): Promise<boolean> {
     return this.options.repositoryLock.run(repository, async () => {
+      await this.options.intents.settle();
       await this.demand(repository, tag, condition);
       if ((await this.resolve(repository, tag)) === undefined) return false;
       await this.options.intents.run([{ remove: tagPath(repository, tag) }]);

@@ -9,7 +9,7 @@ import { join, resolve } from "node:path";
 import { compareUtf8 } from "../../base/bytes.ts";
 import { StorageError } from "../../base/errors.ts";
 import type { Clock } from "../../base/runtime.ts";
-import { withLock } from "../../node/files.ts";
+import { storageError, withLock } from "../../node/files.ts";
 import { openOciLayout } from "../../node/oci-layout.ts";
 import { directoryExists, ensureDirectory, fileExists, namesIn, removeFile, touchFile } from "./durable-files.ts";
 import { FileBlobs } from "./file-blobs.ts";
@@ -43,7 +43,11 @@ const opened = new Set<string>();
  * @throws {StorageError} LOCKED, STATE_INVALID, STORAGE_DENIED
  */
 export async function openRegistryStore(dir: string, options: RegistryStoreOptions = {}): Promise<RegistryStore> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw storageError(error, "open", dir);
+  }
   const unlock = await holdLock(join(dir, "lock"));
   try {
     const layout = await openOciLayout(dir);
@@ -82,7 +86,7 @@ export async function openRegistryStore(dir: string, options: RegistryStoreOptio
     };
   } catch (error) {
     await unlock();
-    throw error;
+    throw storageError(error, "open", dir);
   }
 }
 

@@ -42,11 +42,21 @@ export class Intents {
   }
 
   /**
-   * Makes a change. Where it fails in the middle (a full disk), it stays written down, and nothing else is
-   * changed before it is completed: replayed later, it would undo what came after it.
+   * Completes what failed in the middle (on a full disk). Every change begins with it: an old change that was
+   * completed after newer ones, at the next start say, would undo them.
    */
+  settle(): Promise<void> {
+    return this.lock.run("unfinished", async () => {
+      for (let next = this.unfinished[0]; next !== undefined; next = this.unfinished[0]) {
+        await this.apply(next.steps);
+        await removeFile(next.path);
+        this.unfinished.shift();
+      }
+    });
+  }
+
+  /** Makes a change. */
   async run(steps: readonly Step[]): Promise<void> {
-    await this.lock.run("unfinished", () => this.completeUnfinished());
     if (steps.length < 2) {
       await this.apply(steps);
       return;
@@ -60,14 +70,6 @@ export class Intents {
       throw error;
     }
     await removeFile(path);
-  }
-
-  private async completeUnfinished(): Promise<void> {
-    for (let next = this.unfinished[0]; next !== undefined; next = this.unfinished[0]) {
-      await this.apply(next.steps);
-      await removeFile(next.path);
-      this.unfinished.shift();
-    }
   }
 
   private async apply(steps: readonly Step[]): Promise<void> {

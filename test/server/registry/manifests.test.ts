@@ -293,7 +293,8 @@ describe("tags", () => {
         put("v1", imageManifest(config, { annotations: { n: String(n) } }), { "if-match": `"${first}"` }),
       ),
     );
-    expect(answers.map((answer) => answer.status).toSorted()).toEqual([201, ...Array.from({ length: 19 }, () => 412)]);
+    expect(answers.map((answer) => answer.status).filter((status) => status === 201)).toHaveLength(1);
+    expect(answers.map((answer) => answer.status).filter((status) => status === 412)).toHaveLength(19);
   });
 
   test("pushed concurrently all land, while others are deleted", async () => {
