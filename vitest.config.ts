@@ -5,7 +5,7 @@ delete process.env["NODE_EXTRA_CA_CERTS"]; // costs 140 ms at every start of Nod
 const results = process.env["RESULTS"] ?? "coverage/results.json";
 
 /** Tests that run what users run: the bundled command line and the compiled library. */
-const BUILT = ["test/cli/**/*.test.ts", "test/interop/**/*.test.ts", "test/examples/**/*.test.ts"];
+const BUILT = ["cli", "docs", "examples", "interop"].map((folder) => `test/${folder}/**/*.test.ts`);
 
 export default defineConfig({
   test: {
@@ -14,7 +14,10 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     projects: [
-      { extends: true, test: { name: "source", include: ["test/**/*.test.ts"], exclude: [...BUILT, "test/browser/**"] } },
+      {
+        extends: true,
+        test: { name: "source", include: ["test/**/*.test.ts"], exclude: [...BUILT, "test/browser/**"] },
+      },
       { extends: true, test: { name: "built", include: BUILT, globalSetup: ["test/support/build.ts"] } },
     ],
   },
