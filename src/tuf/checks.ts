@@ -83,11 +83,12 @@ export function checkVersion(role: string, version: number, expected: number): v
 
 /** Checks that metadata is still good: strictly before its expiry. @throws {TrustError} METADATA_EXPIRED */
 export function checkNotExpired(role: string, expires: Date, now: Date): void {
-  if (now < expires) return;
-  throw new TrustError("METADATA_EXPIRED", `the metadata of ${role} expired on ${expires.toISOString()}`, {
+  if (now < expires) return; // false, too, for a date that is none
+  const date = Number.isNaN(expires.getTime()) ? "at no readable date" : expires.toISOString();
+  throw new TrustError("METADATA_EXPIRED", `the metadata of ${role} expired: ${date}`, {
     role,
     hint: "Its publisher must sign it again; check this machine's clock too",
-    details: { expires: expires.toISOString(), now: now.toISOString() },
+    details: { expires: date, now: now.toISOString() },
   });
 }
 
