@@ -73,7 +73,7 @@ export async function startDockerRegistry(
   mkdirSync(storageDir);
   const needCertificates = options.tls === true || options.auth !== undefined;
   const certificates = needCertificates ? await makeCertificates(["registry", "tokens"]) : undefined;
-  const tokens = await maybeTokens(options.auth, certificates);
+  const tokens = await maybeTokens(options.auth, certificates, options.tls === true);
   const server = await startServer(
     peer("docker-registry"),
     (port) => {
@@ -146,7 +146,7 @@ export async function startNotaryServer(
   const dir = mkdtempSync(join(tmpdir(), "peer-notary-"));
   const certificates = await makeCertificates(["server", "signer", "signer-client", "tokens"]);
   const file = (name: string) => join(certificates.dir, name);
-  const tokens = await maybeTokens(options.auth, certificates);
+  const tokens = await maybeTokens(options.auth, certificates, true);
   let signer: PeerServer | undefined;
   if (remote) {
     signer = await startServer(
@@ -270,10 +270,12 @@ export async function skopeo(
 async function maybeTokens(
   auth: PeerAuth | undefined,
   certificates: TestCertificates | undefined,
+  tls: boolean,
 ): Promise<TokenServer | undefined> {
   if (auth === undefined || certificates === undefined) return undefined;
   return startTokenServer({
     ...auth,
+    tls,
     certificateFile: join(certificates.dir, "tokens.crt"),
     keyFile: join(certificates.dir, "tokens.key"),
   });

@@ -1,7 +1,8 @@
 /** A token server as Docker's registry and Notary expect one: Basic in, a signed JWT for the asked scopes out. */
 import { createPrivateKey, randomUUID, sign, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createServer, type IncomingMessage } from "node:http";
+import { createServer, type IncomingMessage, type RequestListener } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 
 export interface TokenRequest {
   readonly method: string;
@@ -33,6 +34,8 @@ export async function startTokenServer(options: {
   certificateFile: string;
   keyFile: string;
   anonymousPull?: boolean;
+  /** Speak https, with the certificate that signs the tokens. */
+  tls?: boolean;
 }): Promise<TokenServer> {
   const key = createPrivateKey(readFileSync(options.keyFile));
   const certificate = new X509Certificate(readFileSync(options.certificateFile));
@@ -56,7 +59,7 @@ export async function startTokenServer(options: {
     return `${head}.${body}.${signature.toString("base64url")}`;
   }
 
-  const server = createServer((request, response) => {
+  const answer: RequestListener = (request, response) => {
     void (async () => {
       const query = new URL(request.url ?? "/", "http://localhost").searchParams;
       const form = request.method === "POST" ? new URLSearchParams(await readText(request)) : undefined;
@@ -76,15 +79,17 @@ export async function startTokenServer(options: {
         return;
       }
       const issued = token(known ? name : undefined, scopes);
-      const answer = { token: issued, access_token: issued, expires_in: 300, issued_at: new Date().toISOString() };
-      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
+      const body = { token: issued, access_token: issued, expires_in: 300, issued_at: new Date().toISOString() };
+      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(body));
     })().catch((error: unknown) => response.destroy(error as Error));
-  });
+  };
+  const identity = { cert: readFileSync(options.certificateFile), key: readFileSync(options.keyFile) };
+  const server = options.tls === true ? createTlsServer(identity, answer) : createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const address = server.address();
   if (typeof address !== "object" || address === null) throw new Error("the token server has no port");
   return {
-    realm: `http://localhost:${address.port}/token`,
+    realm: `${options.tls === true ? "https" : "http"}://localhost:${address.port}/token`,
     service,
     issuer,
     requests,
