@@ -29,7 +29,7 @@ export const EXIT_MEANING: Readonly<Record<"ok" | ErrorKind, string>> = {
   network: "a server could not be reached, failed or answered nonsense",
   storage: "this machine's files could not be read or written",
   invalid: "bytes that do not follow their format",
-  conflict: "someone else's change, or a tag that may not move, is in the way",
+  conflict: "somebody else's change, or a fixed tag, is in the way",
   tampered: "content or metadata differs from what was signed",
   unsigned: "there is no signature for this name",
   untrusted: "signed, but not by keys that are trusted here",

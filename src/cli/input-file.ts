@@ -25,10 +25,18 @@ export async function readTextFile(path: string): Promise<string> {
         );
       }
     }
-    return utf8Decode(buffer.subarray(0, size), path);
+    return decodeText(buffer.subarray(0, size), path);
   } catch (error) {
     throw error instanceof FormatError ? error : storageError(error, "read", path);
   } finally {
     await file?.close();
+  }
+}
+
+function decodeText(bytes: Uint8Array, path: string): string {
+  try {
+    return utf8Decode(bytes, path);
+  } catch (cause) {
+    throw new FormatError("CONFIG_INVALID", `${path} is not a text file`, { cause, hint: "Name a PEM file" });
   }
 }

@@ -1,8 +1,9 @@
 /** What the flags of one run come to: the registry, the trust source and what covers a reference. */
-import { UsageError } from "../base/errors.ts";
+import { FormatError, UsageError } from "../base/errors.ts";
 import { isLoopbackHost, type Transport } from "../base/http.ts";
 import type { OnProgress } from "../base/progress.ts";
 import type { Runtime } from "../base/runtime.ts";
+import { parseCertificates } from "../keys/certificate.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import { dockerCredentials } from "../node/docker-credentials.ts";
 import { nodeHasher } from "../node/hasher.ts";
@@ -168,9 +169,18 @@ async function trustServerTls(options: SessionOptions, dir: string): Promise<Nod
     tlscert === undefined || tlskey === undefined
       ? {}
       : { cert: await readTextFile(tlscert), key: await readTextFile(tlskey) };
-  if (tlscacert !== undefined) return { ca: await readTextFile(tlscacert), onlyCa: true, ...client };
+  if (tlscacert !== undefined) return { ca: await readAuthorities(tlscacert), onlyCa: true, ...client };
   const local = await loadLocalCas(dir);
   return { ca: (hostname) => (isLoopbackHost(hostname) ? local : undefined), ...client };
+}
+
+/** Reads authorities. A file without any would mean to trust nobody, which is never what was meant. */
+async function readAuthorities(path: string): Promise<string> {
+  const pem = await readTextFile(path);
+  if (parseCertificates(pem, path).length > 0) return pem;
+  throw new FormatError("CERTIFICATE_INVALID", `${path} holds no certificate`, {
+    hint: "Give a PEM file with BEGIN CERTIFICATE lines",
+  });
 }
 
 /** The root keys that flags name. */
@@ -183,7 +193,7 @@ async function readPin(options: SessionOptions): Promise<Pin | undefined> {
     ...(rootFingerprint.length === 0 ? {} : { fingerprints: rootFingerprint }),
     ...(rootThreshold === undefined ? {} : { threshold: rootThreshold }),
     ...(rootCertificateId.length === 0 ? {} : { certificateIds: rootCertificateId }),
-    ...(rootCa === undefined ? {} : { certificateAuthorities: await readTextFile(rootCa) }),
+    ...(rootCa === undefined ? {} : { certificateAuthorities: await readAuthorities(rootCa) }),
   };
   return Object.keys(pin).length === 0 ? undefined : pin;
 }
