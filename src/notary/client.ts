@@ -167,7 +167,7 @@ export class NotaryClient {
         },
       );
     }
-    const source = cachedDocuments(await this.options.metadata.read(collection));
+    const source = cachedDocuments(stored.root, await this.options.metadata.read(collection));
     const { state } = await verifyCollection(source, this.verifyOptions(collection, options, now, stored));
     return state;
   }

@@ -39,14 +39,14 @@ export interface DocumentSource {
 }
 
 /**
- * Documents of the cache only. The trusted root comes from the trust state, not from here.
+ * Documents of the cache only. What is not there is TRUST_UNAVAILABLE: it says nothing about the collection.
  *
- * What is not there is TRUST_UNAVAILABLE: it says nothing about the collection.
+ * @param root from the trust state, never from the cache
  */
-export function cachedDocuments(cached: RoleDocuments): DocumentSource {
+export function cachedDocuments(root: Bytes, cached: RoleDocuments): DocumentSource {
   return {
     name: "the stored trust data",
-    root: async () => undefined,
+    root: async () => root,
     rootVersion: async () => undefined,
     timestamp: async () => ({ bytes: cached.get("timestamp") ?? notStored("timestamp"), from: "cache" }),
     matching: async (role, expected) => (await fromCache(cached, role, expected)) ?? notStored(role),

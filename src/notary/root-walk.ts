@@ -46,13 +46,14 @@ export async function walkToNewestRoot(
   await checkStoredAgainstPin(trust, stored);
   await set.startFromTrusted(stored.root);
   const newest = await source.root();
-  if (newest !== undefined) await advanceTo(set, source, newest);
+  if (newest === undefined) throw missing("root", source, trust);
+  await advanceTo(set, source, newest);
   await advanceFurther(set, source);
   return { anchor: stored.anchor, firstUse: stored.firstUse };
 }
 
 /** Says that a source has nothing of a collection, which is an answer only where nothing is known of it. */
-export function missing(what: string, source: DocumentSource, { gun, stored, pin }: RootTrust): TrustError {
+function missing(what: string, source: DocumentSource, { gun, stored, pin }: RootTrust): TrustError {
   if (stored !== undefined) return withheld(what, source, `${gun} was verified before`);
   if (isPin(pin)) return withheld(what, source, `${gun} is pinned`);
   return new TrustError("TRUST_NOT_FOUND", `${source.name} has no trust data for ${gun}`, {

@@ -88,15 +88,13 @@ export class NotaryTrustedSet {
     this.rootFrom = "network";
   }
 
-  /** Ends the walk along roots: the newest must be good today. */
+  /** Ends the walk along roots: the newest must be good today, and so must certificates that signed it. */
   async settleRoot(): Promise<void> {
     const { gun, now, acceptExpired } = this.options;
-    const { document } = this.newestRoot;
-    const root = acceptExpired
-      ? this.newestRoot
-      : await validateRoot(document, { gun, now, certificatesMustBeValid: true });
-    const role = root.metadata.roles.get("root")!;
-    this.root = { ...this.verified(document, root.metadata, role, root.signedBy, this.rootFrom), keys: root.keys };
+    const { document, metadata, keys, signedBy } = this.newestRoot;
+    const root = this.verified(document, metadata, metadata.roles.get("root")!, signedBy, this.rootFrom);
+    if (!acceptExpired) await validateRoot(document, { gun, now, certificatesMustBeValid: true });
+    this.root = { ...root, keys };
   }
 
   async updateTimestamp(bytes: Uint8Array, from: DocumentOrigin): Promise<void> {

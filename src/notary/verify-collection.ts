@@ -1,7 +1,7 @@
 /** One pass of the client workflow over whatever source of documents: root, timestamp, snapshot, targets, delegations. */
 import type { FileMeta } from "./metadata.ts";
 import type { DocumentSource, SourcedDocument } from "./document-source.ts";
-import { missing, walkToNewestRoot, withheld, type Anchor, type RootTrust } from "./root-walk.ts";
+import { walkToNewestRoot, withheld, type Anchor, type RootTrust } from "./root-walk.ts";
 import type { NotaryState } from "./state.ts";
 import { NotaryTrustedSet, type WantedDelegation } from "./trusted-set.ts";
 
@@ -31,8 +31,7 @@ export async function verifyCollection(source: DocumentSource, options: VerifyOp
   const anchor = await walkToNewestRoot(set, source, options);
   await set.settleRoot();
   const timestamp = await source.timestamp();
-  if (timestamp === undefined)
-    throw stored ? missing("timestamp", source, options) : withheld("timestamp", source, "it has a root");
+  if (timestamp === undefined) throw withheld("timestamp", source, "it has a root");
   await set.updateTimestamp(timestamp.bytes, timestamp.from);
   const snapshot = await obtain(source, "snapshot", set.expectedSnapshot);
   await set.updateSnapshot(snapshot.bytes, snapshot.from);

@@ -35,7 +35,7 @@ const collections = [
 ];
 
 async function verify(documents: Map<string, Bytes>, gun: string, now = THEN) {
-  const source = { ...cachedDocuments(documents), root: async () => documents.get("root") };
+  const source = cachedDocuments(documents.get("root")!, documents);
   return verifyCollection(source, {
     server: "https://notary.example",
     gun,

@@ -39,11 +39,20 @@ function placesOf(value: JsonValue, path: Path = []): Path[] {
 function mutate(value: JsonValue, path: Path, replacement: JsonValue | undefined): JsonValue {
   const [key, ...rest] = path;
   if (key === undefined) return replacement ?? null;
-  const copy = (Array.isArray(value) ? [...value] : { ...(value as JsonObject) }) as Record<string | number, JsonValue>;
+  const copy: JsonValue = Array.isArray(value) ? [...value] : { ...(value as JsonObject) };
+  replace(copy as Record<string | number, JsonValue>, key, rest, replacement);
+  return copy;
+}
+
+function replace(
+  copy: Record<string | number, JsonValue>,
+  key: string | number,
+  rest: Path,
+  replacement: JsonValue | undefined,
+): void {
   if (rest.length > 0) copy[key] = mutate(copy[key]!, rest, replacement);
   else if (replacement === undefined) delete copy[key];
   else copy[key] = replacement;
-  return copy as JsonValue;
 }
 
 /** Reads a document as far as reading goes without its delegator. */

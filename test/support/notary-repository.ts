@@ -4,7 +4,7 @@
  */
 import { hexEncode, ownBytes, utf8Encode, type Bytes } from "../../src/base/bytes.ts";
 import { hashBytes } from "../../src/base/digest.ts";
-import type { Transport, TransportResponse } from "../../src/base/http.ts";
+import type { Transport, TransportRequest, TransportResponse } from "../../src/base/http.ts";
 import { parseJson, type JsonObject } from "../../src/base/json.ts";
 import { createSelfSignedCertificate } from "../../src/keys/certificate.ts";
 import { PrivateKey } from "../../src/keys/private-key.ts";
@@ -89,7 +89,7 @@ export class NotaryRepository {
   /** Answers in the place of a file. */
   readonly answers = new Map<string, () => TransportResponse | Promise<TransportResponse>>();
   /** Called with the name of every file asked for. */
-  onRequest: ((file: string) => void | Promise<void>) | undefined;
+  onRequest: ((file: string, request: TransportRequest) => void | Promise<void>) | undefined;
   readonly requests: string[] = [];
   private readonly documents = new Map<string, Bytes>();
 
@@ -171,7 +171,7 @@ export class NotaryRepository {
     const path = decodeURI(new URL(request.url).pathname);
     const file = path.startsWith(prefix) ? path.slice(prefix.length) : path;
     this.requests.push(file);
-    await this.onRequest?.(file);
+    await this.onRequest?.(file, request);
     request.signal?.throwIfAborted();
     const answer = this.answers.get(file);
     if (answer !== undefined) return answer();
