@@ -1,6 +1,6 @@
 /** OpenSSL's old encryption of PEM blocks (RFC 1421 headers, MD5 of passphrase and salt). Read, never written. */
 import { createDecipheriv, createHash } from "node:crypto";
-import { hexDecode, ownBytes, type Bytes } from "../base/bytes.ts";
+import { concatBytes, hexDecode, type Bytes } from "../base/bytes.ts";
 import { errorCode, FormatError } from "../base/errors.ts";
 import { wrongPassphrase } from "../keys/encrypted-pkcs8.ts";
 import type { PemBlock } from "../keys/pem.ts";
@@ -31,7 +31,7 @@ export function decryptLegacyPem(block: PemBlock, passphrase: string): Bytes {
   const key = deriveKey(passphrase, iv.subarray(0, 8), known.key);
   try {
     const decipher = createDecipheriv(known.cipher, key, iv);
-    return ownBytes(Buffer.concat([decipher.update(block.bytes), decipher.final()]));
+    return concatBytes([decipher.update(block.bytes), decipher.final()]);
   } catch (error) {
     if (errorCode(error) === "ERR_OSSL_BAD_DECRYPT" || errorCode(error) === "ERR_OSSL_WRONG_FINAL_BLOCK_LENGTH") {
       throw wrongPassphrase();
