@@ -30,8 +30,12 @@ export async function findArtifact(
   }
 }
 
-/** Takes the Wasm entry of an index, whose digest the index's own digest vouches for. */
-async function resolveIndex(
+/**
+ * Takes the Wasm entry of an index, whose digest the index's own digest vouches for.
+ *
+ * @throws {FormatError} MODULE_MISSING, MODULE_AMBIGUOUS
+ */
+export async function resolveIndex(
   repository: Repository,
   named: ReceivedManifest,
   signal: AbortSignal | undefined,

@@ -6,13 +6,14 @@ import type { Digest } from "./base/digest.ts";
 import { FormatError, RegistryError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
+import { resolveIndex } from "./find-artifact.ts";
 import type { Reference } from "./oci/reference.ts";
 import type { RegistryClient, Repository } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference } from "./oci/tagged-reference.ts";
 import type { Annotations, Descriptor, ReceivedManifest } from "./oci/types.ts";
 import { readModule, type ModuleSource } from "./read-module.ts";
 import type { Note } from "./trust/report.ts";
-import { chooseFromIndex, readArtifact, type ArtifactFormat, type FoundModule } from "./wasm/artifact.ts";
+import { readArtifact, type ArtifactFormat, type FoundModule } from "./wasm/artifact.ts";
 import { WasmScanner, type WasmInfo } from "./wasm/binary.ts";
 import { disagreements, saysEnough } from "./wasm/config-facts.ts";
 import type { ExternKind, WasmKind } from "./wasm/info.ts";
@@ -124,20 +125,6 @@ async function inspectReference(options: InspectReferenceOptions): Promise<Inspe
   const facts = fromModule(info);
   const compared = config === undefined ? [] : disagreements(config, info, module.digest).map(disagreement);
   return { subject, module, artifact, ...facts, notes: [...notes, ...compared, ...facts.notes] };
-}
-
-async function resolveIndex(
-  repository: Repository,
-  named: ReceivedManifest,
-  signal: AbortSignal | undefined,
-): Promise<ReceivedManifest> {
-  if (named.content.kind === "manifest") return named;
-  const entry = chooseFromIndex(named.content);
-  const manifest = await repository.manifests.get(entry.digest, { signal });
-  if (manifest !== undefined) return manifest;
-  throw new FormatError("MODULE_MISSING", `the index ${named.digest} lists ${entry.digest}, which is not there`, {
-    hint: "The index was copied without what it lists; push or copy it again",
-  });
 }
 
 /** A config that cannot be read is a note, not a failure: the module can be read instead. */

@@ -32,7 +32,7 @@ export interface PushOptions {
   readonly format?: WritableFormat | undefined;
   /** Manifest annotations (not in the 2019 layout). */
   readonly annotations?: Annotations | undefined;
-  /** Creation time for the artifact; left out unless given, so that the same bytes give the same digest. */
+  /** Creation time for the artifact; a fixed one unless given, so that the same bytes give the same digest. */
   readonly created?: Date | undefined;
   /** Signs the target in this collection before the tag moves. */
   readonly sign?: Signing | undefined;
