@@ -96,9 +96,9 @@ function toResponse(response: Response, watch: Watch): TransportResponse {
     status: response.status,
     headers: response.headers,
     body: readBody(response, watch),
-    cancel: async () => {
-      watch.end();
-      if (!response.bodyUsed) await response.body?.cancel().catch(() => undefined);
+    cancel: () => {
+      watch.drop();
+      return Promise.resolve();
     },
   };
 }
@@ -109,14 +109,13 @@ async function* readBody(response: Response, watch: Watch): AsyncGenerator<Uint8
   try {
     for (;;) {
       const next = await watch.wait(reader.read());
-      if (next.done) break;
+      if (next.done) return watch.end();
       yield next.value;
     }
   } catch (error) {
     throw watch.explain(error);
   } finally {
-    watch.end();
-    await reader.cancel().catch(() => undefined);
+    watch.drop();
   }
 }
 
@@ -129,6 +128,7 @@ class Watch {
   private readonly controller = new AbortController();
   private readonly onAbort = (): void => this.stop(new InterruptedError());
   private failure: WasmToOciError | undefined;
+  private over = false;
 
   constructor(url: URL, doing: string, idleMs: number, caller: AbortSignal | undefined) {
     this.url = url;
@@ -151,8 +151,17 @@ class Watch {
     }
   }
 
+  /** Nothing more will come. */
   end(): void {
+    this.over = true;
     this.caller?.removeEventListener("abort", this.onAbort);
+  }
+
+  /** Nothing more is wanted: cancelling the body alone would leave the connection open. */
+  drop(): void {
+    if (this.over) return;
+    this.end();
+    this.controller.abort();
   }
 
   /** What went wrong; fetch itself says no more than "failed". */

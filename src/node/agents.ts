@@ -1,4 +1,5 @@
 /** Connections: one pool per server, with the trust in certificates and the way (direct, proxy) that this server has. */
+import { X509Certificate } from "node:crypto";
 import { lookup as dnsLookup } from "node:dns";
 import { Agent, request as httpRequest, type AgentOptions } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest, type RequestOptions } from "node:https";
@@ -82,8 +83,11 @@ export class Agents {
     const options: tls.SecureContextOptions = {};
     if (cert !== undefined) options.cert = cert;
     if (key !== undefined) options.key = key;
-    if (ca !== undefined) options.ca = onlyCa === true ? [...ca] : [...systemAuthorities(), ...ca];
     try {
+      if (ca !== undefined) {
+        for (const pem of ca) requireCertificates(pem);
+        options.ca = onlyCa === true ? [...ca] : [...systemAuthorities(), ...ca];
+      }
       return {
         secureContext: tls.createSecureContext(options),
         rejectUnauthorized: insecure?.(target.host) !== true,
@@ -111,6 +115,15 @@ export class Agents {
 function systemAuthorities(): readonly string[] {
   const ask = (tls as { getCACertificates?: (type: "default") => string[] }).getCACertificates;
   return ask?.("default") ?? tls.rootCertificates;
+}
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+
+/** Node silently passes over an authority that it cannot read, and then refuses the server. */
+function requireCertificates(pem: string): void {
+  const blocks = pem.match(PEM_CERTIFICATE) ?? [];
+  if (blocks.length === 0) throw new Error("there is no PEM certificate in it");
+  for (const block of blocks) void new X509Certificate(block);
 }
 
 /** Looks a name up and refuses it where any of its addresses is not public. */
