@@ -85,12 +85,11 @@ export function matchPin(entries: readonly PinEntry[], repository: string): PinM
 export function memoryPinStore(initial: readonly PinEntry[] = []): PinStore {
   const entries = new Map(initial.map((entry) => [entry.pattern, entry]));
   return {
-    list: () => Promise.resolve([...entries.values()]),
-    put: (entry) => {
+    list: async () => [...entries.values()],
+    put: async (entry) => {
       checkPattern(entry.pattern, entry.collection);
       entries.set(entry.pattern, entry);
-      return Promise.resolve();
     },
-    remove: (pattern) => Promise.resolve(entries.delete(pattern)),
+    remove: async (pattern) => entries.delete(pattern),
   };
 }
