@@ -156,7 +156,8 @@ async function readLimited(path: string, limit: number): Promise<Bytes | undefin
   try {
     const status = await handle.stat();
     if (!status.isFile() || status.size > limit) return undefined;
-    return ownBytes(await handle.readFile());
+    const { buffer, byteOffset, length } = await handle.readFile();
+    return ownBytes(new Uint8Array(buffer, byteOffset, length));
   } finally {
     await handle.close();
   }
