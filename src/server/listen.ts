@@ -186,6 +186,8 @@ function refuse(request: IncomingMessage, response: ServerResponse, status: numb
 }
 
 interface SocketWatch {
+  /** Ends connections that nothing came over yet; Node does not count them as idle. */
+  destroyUnused(): void;
   /** Ends every connection now. */
   destroyAll(): void;
   stop(): void;
@@ -222,6 +224,9 @@ function watchSockets(server: Server, stallMs: number): SocketWatch {
   }, stallMs / 4);
   timer.unref();
   return {
+    destroyUnused: () => {
+      for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
+    },
     destroyAll: () => {
       for (const socket of open) socket.destroy();
     },
@@ -234,6 +239,7 @@ async function close(server: Server, sockets: SocketWatch, graceMs: number): Pro
     server.close(() => resolve());
   });
   server.closeIdleConnections();
+  sockets.destroyUnused();
   const timer = setTimeout(() => sockets.destroyAll(), graceMs);
   try {
     await ended;
