@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 import { setTimeout as pause } from "node:timers/promises";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -28,7 +29,7 @@ beforeAll(async () => {
   mkdirSync(cache, { recursive: true });
   program = join(mkdtempSync(join(cache, "serve-")), "serve-process.mjs");
   await build({
-    entryPoints: [join(import.meta.dirname, "serve-process.ts")],
+    entryPoints: [fileURLToPath(new URL("serve-process.ts", import.meta.url))],
     outfile: program,
     bundle: true,
     format: "esm",

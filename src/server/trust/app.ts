@@ -24,6 +24,7 @@ import { publish } from "./publish.ts";
 import { matchRoute, type Route } from "./routes.ts";
 import type { TrustService } from "./service.ts";
 import type { OnlineRole, StoredDocument, TrustStore } from "./store.ts";
+import { UploadMemory } from "./upload-cost.ts";
 import { readUploads, UPLOAD_LIMITS } from "./upload.ts";
 
 export interface TrustAppOptions {
@@ -59,7 +60,7 @@ export function createTrustApp(options: TrustAppOptions): Hono {
 
 /** Puts together what the app and the renewal of old timestamps share. */
 export function trustService(options: TrustAppOptions): TrustService {
-  return { ...options, turns: new KeyedLock() };
+  return { ...options, turns: new KeyedLock(), uploads: new UploadMemory() };
 }
 
 /** Makes the app of a service. */
@@ -134,8 +135,10 @@ async function publishAnswer(service: TrustService, gun: string, c: Context): Pr
     if (error instanceof UsageError) throw new ApiError("INVALID_GUN", undefined, { cause: error });
     throw error;
   }
-  const files = await readMultipart(c.req.header("content-type"), bodyOf(c.req.raw), UPLOAD_LIMITS);
-  await publish(service, gun, readUploads(files));
+  await service.uploads.run(async (count) => {
+    const files = await readMultipart(c.req.header("content-type"), count(bodyOf(c.req.raw)), UPLOAD_LIMITS);
+    await publish(service, gun, readUploads(files));
+  });
   return c.body(null, 200);
 }
 

@@ -4,6 +4,7 @@ import type { Log } from "../log.ts";
 import type { KeyedLock } from "../registry/keyed-lock.ts";
 import type { OnlineKeys } from "./online-keys.ts";
 import type { TrustStore } from "./store.ts";
+import type { UploadMemory } from "./upload-cost.ts";
 
 export interface TrustService {
   readonly store: TrustStore;
@@ -12,4 +13,5 @@ export interface TrustService {
   readonly log: Log;
   /** Publishes and renewals of one collection take turns. */
   readonly turns: KeyedLock;
+  readonly uploads: UploadMemory;
 }

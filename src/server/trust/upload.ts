@@ -3,6 +3,7 @@ import { utf8Decode, type Bytes } from "../../base/bytes.ts";
 import { isBaseRole, isDelegationRole } from "../../notary/roles.ts";
 import { ApiError } from "./errors.ts";
 import type { MultipartLimits, UploadedFile } from "./multipart.ts";
+import { isCheapToParse } from "./upload-cost.ts";
 
 /**
  * Clients download at most 100 MiB of one role; 100,000 targets with their hashes and some custom data take about
@@ -47,6 +48,8 @@ function isUploadRole(role: string): boolean {
 
 /** Looks at what notary-server looks at before it validates; strict reading comes later, with better words. */
 function glance(bytes: Bytes): Pick<Upload, "version" | "hasSignatures"> {
+  if (!isCheapToParse(bytes))
+    throw new ApiError("MALFORMED_JSON", "the file is nested too deeply or has too many values");
   let json: { signed?: { version?: unknown } | null; signatures?: unknown } | null;
   try {
     json = JSON.parse(utf8Decode(bytes)) as typeof json;

@@ -72,7 +72,7 @@ export interface RootContent {
   threshold?: number;
 }
 
-export async function rootBytes(content: RootContent): Promise<Bytes> {
+async function rootBytes(content: RootContent): Promise<Bytes> {
   const { root, targets, snapshot, timestamp, version, expires } = content;
   const role = (keys: readonly { keyId: string }[], threshold = 1) => {
     return { keyIds: keys.map(({ keyId }) => keyId), threshold };
@@ -100,7 +100,7 @@ export interface TargetsContent {
   delegations?: readonly (Omit<Delegation, "keyIds" | "threshold"> & { keys: readonly Identity[] })[];
 }
 
-export async function targetsBytes(content: TargetsContent): Promise<Bytes> {
+async function targetsBytes(content: TargetsContent): Promise<Bytes> {
   const delegations = content.delegations ?? [];
   const canonical = writeTargets({
     delegations: {
@@ -116,7 +116,7 @@ export async function targetsBytes(content: TargetsContent): Promise<Bytes> {
   return sign(canonical, content.signers);
 }
 
-export async function snapshotBytes(content: {
+async function snapshotBytes(content: {
   version: number;
   expires: Date;
   signers: readonly Identity[];
