@@ -209,8 +209,7 @@ function serverNames(names: readonly string[]): ServerNames {
       continue;
     }
     // the URL parser behind it cuts at a slash and reads 0x7f.1 as an address
-    const ascii =
-      /[^\u0000-\u007f]/.test(bare) && !/[/?#@\\:%\s]/.test(bare) ? domainToASCII(bare) : bare.toLowerCase();
+    const ascii = /\P{ASCII}/u.test(bare) && !/[/?#@\\:%\s]/.test(bare) ? domainToASCII(bare) : bare.toLowerCase();
     if (!/^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/.test(ascii)) {
       throw new UsageError("USAGE", `${JSON.stringify(name)} is neither a host name nor an address`, {
         hint: "Give names like registry.internal or addresses like 10.0.0.7",

@@ -188,6 +188,32 @@ test.skipIf(!canMount)("keeps the old file and cleans up when the disk is full",
   expect(stdout).toBe("STORAGE_FULL storage\nold out.wasm\nnew\n");
 });
 
+const canInject = spawnSync("strace", ["-f", "-o", "/dev/null", "true"]).status === 0;
+
+test.skipIf(!canInject).each([
+  ["the sync of the file", ["-e", "inject=fsync:error=EIO"], "STORAGE_FAILED", "old"],
+  ["the rename", ["-e", "inject=rename:error=ENOSPC"], "STORAGE_FULL", "old"],
+  // the name is taken by then: the new content is there, and that it may not survive a power cut is said
+  ["the sync of the directory", ["-e", "inject=fsync:error=EIO", "-P", "DIRECTORY"], "STORAGE_FAILED", "new"],
+])(
+  "says so and cleans up when %s fails",
+  async (_, injection, code, content) => {
+    const script = await bundle(`
+    import { writeFileAtomic } from "../../src/node/files.ts";
+    try { await writeFileAtomic(${JSON.stringify(path)}, Buffer.from("new")); console.log("none"); }
+    catch (error) { console.log(error.code); }`);
+    writeFileSync(path, "old");
+    const options = injection.map((option) => option.replace("DIRECTORY", dir));
+    const { stdout, stderr } = await finished(
+      start(["strace", "-f", "-o", "/dev/null", ...options, process.execPath, script]),
+    );
+    expect(`${stdout}${stderr}`.trim()).toBe(code);
+    expect(readFileSync(path, "utf8")).toBe(content);
+    expect(readdirSync(dir)).toEqual(["out.wasm"]);
+  },
+  60_000,
+);
+
 test("killed at any moment, leaves the old content or the new, never a mix", async () => {
   const script = await bundle(`
     import { writeFileAtomic } from "../../src/node/files.ts";
