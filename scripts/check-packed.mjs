@@ -4,7 +4,6 @@ import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
 
 const root = join(import.meta.dirname, "..");
 const folder = mkdtempSync(join(tmpdir(), "wasm-to-oci-packed-"));
@@ -16,14 +15,16 @@ async function startServers(bin) {
   const child = spawn(
     process.execPath,
     [bin, "serve", "--data", join(folder, "data"), "--registry-port", "0", "--trust-port", "0", "--format", "json"],
-    { cwd: folder, env, stdio: ["ignore", "pipe", "inherit"] },
+    { cwd: folder, env, stdio: ["ignore", "pipe", "ignore"] },
   );
-  const [line] = await Promise.race([
-    new Promise((resolve) => createInterface(child.stdout).once("line", (text) => resolve([text]))),
-    new Promise((_, reject) => child.once("exit", (code) => reject(new Error(`serve ended with ${code}`)))),
-  ]);
-  const { registryUrl, trustUrl } = JSON.parse(line);
-  return { registry: new URL(registryUrl).host, trustUrl, child };
+  let text = "";
+  for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
+    text += chunk;
+    if (!text.endsWith("}\n")) continue;
+    const { registry, trust } = JSON.parse(text);
+    return { registry: new URL(registry).host, trust, child };
+  }
+  throw new Error("serve ended before it served");
 }
 
 try {
@@ -48,8 +49,8 @@ try {
   try {
     const reference = `${servers.registry}/packed/empty:v1`;
     writeFileSync(join(folder, "empty.wasm"), Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0));
-    run(process.execPath, [bin, "push", "empty.wasm", reference, "--server", servers.trustUrl]);
-    run(process.execPath, [bin, "pull", reference, "--server", servers.trustUrl, "--output", "pulled.wasm"]);
+    run(process.execPath, [bin, "push", "empty.wasm", reference, "--server", servers.trust]);
+    run(process.execPath, [bin, "pull", reference, "--server", servers.trust, "--output", "pulled.wasm"]);
     if (!readFileSync(join(folder, "pulled.wasm")).equals(readFileSync(join(folder, "empty.wasm")))) {
       throw new Error("the pulled module differs from the pushed one");
     }

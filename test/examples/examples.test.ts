@@ -1,13 +1,13 @@
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CLI } from "../support/cli.ts";
+import { PASSPHRASE, startServed, type Served } from "../support/served.ts";
 import { moduleBytes } from "../support/use-case.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
-const CLI = join(ROOT, "dist", "bin", "wasm-to-oci.js");
 
 interface Ended {
   readonly status: number;
@@ -15,15 +15,14 @@ interface Ended {
   readonly stderr: string;
 }
 
-let home: string;
-let servers: ChildProcess;
+let served: Served;
 let reference: string;
 let server: string;
 
 function node(...args: string[]): Promise<Ended> {
-  const env = { ...process.env, HOME: home, WASM_TO_OCI_PASSPHRASE: "examples under test" };
+  const env = { ...process.env, HOME: served.home, WASM_TO_OCI_PASSPHRASE: PASSPHRASE };
   return new Promise((resolve) => {
-    execFile(process.execPath, args, { cwd: home, env }, (error, stdout, stderr) => {
+    execFile(process.execPath, args, { cwd: served.home, env }, (error, stdout, stderr) => {
       resolve({ status: error === null ? 0 : Number(error.code ?? 1), stdout, stderr });
     });
   });
@@ -32,32 +31,14 @@ function node(...args: string[]): Promise<Ended> {
 const example = (name: string, ...args: string[]): Promise<Ended> => node(join(ROOT, "examples", name), ...args);
 
 beforeAll(async () => {
-  home = await mkdtemp(join(tmpdir(), "wasm-to-oci-examples-"));
-  const args = ["serve", "--registry-port", "0", "--trust-port", "0", "--format", "json"];
-  servers = spawn(process.execPath, [CLI, ...args], {
-    env: { ...process.env, HOME: home },
-    stdio: ["ignore", "pipe", "ignore"],
-  });
-  let text = "";
-  for await (const chunk of servers.stdout!.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    text += chunk.toString();
-    if (text.endsWith("}\n")) break;
-  }
-  const urls = JSON.parse(text) as { registry: string; trust: string };
-  reference = `localhost:${new URL(urls.registry).port}/examples/app:v1`;
-  server = `https://localhost:${new URL(urls.trust).port}`;
-  await writeFile(join(home, "app.wasm"), moduleBytes("app"));
-  await writeFile(join(home, "evil.wasm"), moduleBytes("evil"));
+  served = await startServed();
+  reference = `${served.registry}/examples/app:v1`;
+  server = served.server;
+  await writeFile(join(served.home, "app.wasm"), moduleBytes("app"));
+  await writeFile(join(served.home, "evil.wasm"), moduleBytes("evil"));
 });
 
-afterAll(async () => {
-  const ended = new Promise((resolve) => {
-    servers.once("exit", resolve);
-  });
-  servers.kill("SIGTERM");
-  await ended;
-  await rm(home, { recursive: true, force: true });
-});
+afterAll(async () => served.stop());
 
 describe("the example programs", () => {
   it("push and sign, pull verified, and verify a local file", async () => {
@@ -68,7 +49,7 @@ describe("the example programs", () => {
     const pulled = await example("pull.mjs", reference, server, "pulled.wasm");
     expect(pulled).toMatchObject({ status: 0, stderr: "" });
     expect(pulled.stdout).toMatch(/^artifact verified, signed by targets, fresh until 20/);
-    expect(new Uint8Array(await readFile(join(home, "pulled.wasm")))).toEqual(moduleBytes("app"));
+    expect(new Uint8Array(await readFile(join(served.home, "pulled.wasm")))).toEqual(moduleBytes("app"));
 
     expect((await example("verify.mjs", "app.wasm", reference, server)).stdout).toContain("checks passed");
   });
@@ -83,7 +64,7 @@ describe("the example programs", () => {
     const pulled = await example("pull.mjs", reference, server, "evil-pulled.wasm");
     expect(pulled.status).toBe(1);
     expect(pulled.stderr).toContain("TAG_MISMATCH");
-    expect(existsSync(join(home, "evil-pulled.wasm"))).toBe(false);
+    expect(existsSync(join(served.home, "evil-pulled.wasm"))).toBe(false);
 
     expect((await node(CLI, "push", "app.wasm", reference)).status).toBe(0);
     expect((await example("pull.mjs", reference, server, "pulled.wasm")).status).toBe(0);
