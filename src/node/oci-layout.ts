@@ -5,8 +5,7 @@
  * https://github.com/opencontainers/image-spec/blob/v1.1.1/image-layout.md
  */
 import { randomUUID } from "node:crypto";
-import { constants } from "node:fs";
-import { lstat, mkdir, open, readdir, rename, rm, type FileHandle } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { concatBytes, type Bytes } from "../base/bytes.ts";
 import {
@@ -21,27 +20,11 @@ import {
 import { errorCode, RegistryError, StorageError } from "../base/errors.ts";
 import { storageError, syncDirectory, writeFileAtomic } from "./files.ts";
 import { nodeHasher } from "./hasher.ts";
+import { damagedBlob, hashedAgain, openBlob, type OpenBlob } from "./open-blob.ts";
 
 const ALGORITHMS: readonly HashAlgorithm[] = ["sha256", "sha512"];
-/** Large enough that system calls do not count, small enough for many readers at once. */
-const READ_CHUNK = 256 * 1024;
-
-/** An open blob; must be closed. Its bytes stay readable when it is deleted meanwhile. */
-export interface OpenBlob {
-  /** Length in bytes. */
-  readonly size: number;
-  /**
-   * Reads bytes `start` up to, not including, `end`; all of them unless told. The blob is closed when the
-   * iteration ends, however it ends.
-   *
-   * @throws {StorageError} STATE_INVALID where the file became shorter
-   */
-  read(start?: number, end?: number): AsyncGenerator<Uint8Array>;
-  close(): Promise<void>;
-}
-
 /** What {@link OciLayout.write} must find. */
-export interface ExpectedBlob {
+interface ExpectedBlob {
   readonly digest: Digest;
   /** Length in bytes; not checked where undefined. */
   readonly size?: number;
@@ -117,8 +100,7 @@ class FileLayout implements OciLayout {
   }
 
   async open(digest: Digest): Promise<OpenBlob | undefined> {
-    const file = await openRegular(this.path(digest));
-    return file === undefined ? undefined : new FileBlob(file.handle, file.size, digest);
+    return openBlob(this.path(digest), digest);
   }
 
   async readVerified(digest: Digest, limit: number): Promise<Bytes | undefined> {
@@ -126,17 +108,17 @@ class FileLayout implements OciLayout {
     if (blob === undefined) return undefined;
     if (blob.size > limit) {
       await blob.close();
-      throw damaged(digest, `it has ${blob.size} bytes, more than the ${limit} allowed`);
+      throw damagedBlob(digest, `it has ${blob.size} bytes, more than the ${limit} allowed`);
     }
     const chunks: Uint8Array[] = [];
-    for await (const chunk of checked(blob, digest)) chunks.push(chunk);
+    for await (const chunk of hashedAgain(blob, digest)) chunks.push(chunk);
     return concatBytes(chunks);
   }
 
   async verify(digest: Digest): Promise<boolean> {
     const blob = await this.open(digest);
     if (blob === undefined) return false;
-    const chunks = checked(blob, digest);
+    const chunks = hashedAgain(blob, digest);
     while ((await chunks.next()).done !== true);
     return true;
   }
@@ -186,63 +168,6 @@ class FileLayout implements OciLayout {
   }
 }
 
-class FileBlob implements OpenBlob {
-  readonly size: number;
-  private readonly handle: FileHandle;
-  private readonly digest: Digest;
-
-  constructor(handle: FileHandle, size: number, digest: Digest) {
-    this.handle = handle;
-    this.size = size;
-    this.digest = digest;
-  }
-
-  async *read(start = 0, end = this.size): AsyncGenerator<Uint8Array> {
-    try {
-      for (let at = start; at < end;) {
-        const buffer = Buffer.allocUnsafeSlow(Math.min(READ_CHUNK, end - at));
-        const { bytesRead } = await this.handle.read(buffer, 0, buffer.length, at);
-        if (bytesRead === 0) throw damaged(this.digest, `it ends at ${at} of ${this.size} bytes`);
-        at += bytesRead;
-        yield bytesRead === buffer.length ? buffer : buffer.subarray(0, bytesRead);
-      }
-    } finally {
-      await this.close();
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.handle.close();
-  }
-}
-
-/** Opens a regular file for reading, never through a link and never waiting for a pipe; undefined where absent. */
-async function openRegular(path: string): Promise<{ handle: FileHandle; size: number } | undefined> {
-  let handle: FileHandle;
-  try {
-    handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined;
-    if (errorCode(error) === "ELOOP") throw notRegular(path);
-    throw storageError(error, "open", path);
-  }
-  const stats = await handle.stat();
-  if (stats.isFile()) return { handle, size: stats.size };
-  await handle.close();
-  throw notRegular(path);
-}
-
-async function* checked(blob: OpenBlob, digest: Digest): AsyncGenerator<Uint8Array> {
-  const algorithm = digestAlgorithm(digest);
-  const hasher = nodeHasher(algorithm);
-  for await (const chunk of blob.read()) {
-    hasher.update(chunk);
-    yield chunk;
-  }
-  const got = formatDigest(algorithm, hasher.digest());
-  if (got !== digest) throw damaged(digest, `its digest is ${got}`);
-}
-
 async function writeHashed(
   path: string,
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
@@ -289,19 +214,6 @@ async function kindOf(path: string): Promise<"directory" | "other" | undefined> 
     if (errorCode(error) === "ENOENT") return undefined;
     throw storageError(error, "open", path);
   }
-}
-
-function damaged(digest: Digest, reason: string): StorageError {
-  return new StorageError("STATE_INVALID", `the stored blob ${digest} is damaged: ${reason}`, {
-    hint: "The disk or somebody with access to it changed the file; delete it and push the content again",
-    details: { digest },
-  });
-}
-
-function notRegular(path: string): StorageError {
-  return new StorageError("STATE_INVALID", `${path} is not a regular file`, {
-    hint: "Links and devices are never followed; move it away",
-  });
 }
 
 function mismatch(got: string, expected: string): RegistryError {

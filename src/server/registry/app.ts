@@ -18,11 +18,7 @@ import type { RegistryStore } from "./store.ts";
 import { cancelUpload, continueUpload, finishUpload, startUpload, uploadStatus } from "./uploads.ts";
 
 /** Decides whether the client that sent a request may do something to a repository. */
-export type RegistryAccess = (
-  request: Request,
-  repository: string,
-  action: RegistryAction,
-) => boolean | Promise<boolean>;
+type RegistryAccess = (request: Request, repository: string, action: RegistryAction) => boolean | Promise<boolean>;
 
 export interface RegistryAppOptions {
   readonly store: RegistryStore;

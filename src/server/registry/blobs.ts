@@ -1,5 +1,5 @@
 /** Blobs: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pulling-blobs */
-import type { OpenBlob } from "../../node/oci-layout.ts";
+import type { OpenBlob } from "../../node/open-blob.ts";
 import { RegistryFault } from "./errors.ts";
 import { etag, readDigest, type Handler } from "./exchange.ts";
 import { readRange } from "./range.ts";

@@ -9,7 +9,7 @@ import { isRepositoryName, isTag } from "../../oci/reference.ts";
  * Longest repository name. With a registry's host and port it makes the 255 that clients take, and a mark
  * fits behind it in a file name.
  */
-export const MAX_REPOSITORY_BYTES = 229;
+const MAX_REPOSITORY_BYTES = 229;
 
 /** Tells the repository names that this registry takes. */
 export function isStoredRepository(name: string): boolean {

@@ -18,7 +18,7 @@ import { repositoryFile } from "./file-names.ts";
 import type { UploadChunk, UploadStore } from "./store.ts";
 
 /** A push takes minutes; a day lets one that was interrupted go on tomorrow. */
-export const UPLOAD_MAX_AGE_MS = 24 * 60 * 60 * 1000;
+const UPLOAD_MAX_AGE_MS = 24 * 60 * 60 * 1000;
 /** How often abandoned uploads are looked for, at most. */
 const SWEEP_INTERVAL_MS = 10 * 60 * 1000;
 /** Uploads that may be open at once: each costs a file, and a client that never ends one could open any number. */

@@ -7,7 +7,7 @@
  * are checked by the caller, and yet no name can lead outside the store.
  */
 import type { Digest, HashAlgorithm } from "../../base/digest.ts";
-import type { OpenBlob } from "../../node/oci-layout.ts";
+import type { OpenBlob } from "../../node/open-blob.ts";
 
 export interface BlobStore {
   /** Length in bytes; undefined where the repository has no such blob. */

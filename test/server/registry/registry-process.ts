@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 export interface RegistryProcess {
@@ -24,7 +25,7 @@ export async function buildRegistryProgram(): Promise<RegistryProgram> {
   const folder = mkdtempSync(join(tmpdir(), "registry-program-"));
   const program = join(folder, "program.mjs");
   await build({
-    entryPoints: [join(import.meta.dirname, "registry-program.ts")],
+    entryPoints: [fileURLToPath(new URL("./registry-program.ts", import.meta.url))],
     outfile: program,
     bundle: true,
     platform: "node",
