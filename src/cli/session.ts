@@ -23,10 +23,12 @@ import type { Pin } from "../trust/pin.ts";
 import type { PinStore } from "../trust/pins.ts";
 import type { Context } from "./command.ts";
 import { readTextFile } from "./input-file.ts";
+import { findKey } from "./key-directory.ts";
 import type { OptionValues } from "./options.ts";
 import { passphrases } from "./passphrases.ts";
 import { progressLine } from "./progress.ts";
 import type {
+  creatingOptions,
   directoryOptions,
   pinOptions,
   readingOptions,
@@ -43,6 +45,7 @@ export type SessionOptions = Partial<
       typeof trustServerOptions &
       typeof pinOptions &
       typeof readingOptions &
+      typeof creatingOptions &
       typeof directoryOptions
   >
 > & { readonly sign?: boolean };
@@ -106,6 +109,7 @@ async function createSession(
   const pins = openPinFile(dir);
   const keys = openKeyDir(dir);
   const pin = await readPin(options);
+  const rootKeyId = options.rootKey === undefined ? undefined : (await findKey(keys, options.rootKey)).id;
   const askPassphrase = passphrases(context);
   const trustServer = (server: string): NotarySource =>
     openNotarySource({
@@ -116,6 +120,7 @@ async function createSession(
       passphrases: askPassphrase,
       credentials,
       readGoNames: options.legacyNames,
+      newCollections: { rootKeyId },
     });
   const source = options.server === undefined ? undefined : trustServer(options.server);
 

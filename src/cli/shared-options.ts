@@ -101,6 +101,15 @@ export const pinOptions = {
   ),
 };
 
+/** For commands that may create a collection. */
+export const creatingOptions = {
+  rootKey: value(
+    "--root-key ID",
+    "root key of a new collection; the only one here, or a new one, unless told",
+    nonEmpty,
+  ),
+};
+
 /** For commands that read signatures, which the 2019 tool put elsewhere. */
 export const readingOptions = {
   legacyNames: flag(

@@ -7,7 +7,14 @@ import { argument, choice, flag, list, oneOf, nonEmpty, value, type OptionSpec }
 import type { OutputFormat } from "../output.ts";
 import { rememberCollection, sayLifetime, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
-import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
+import {
+  creatingOptions,
+  directoryOptions,
+  outputOptions,
+  pinOptions,
+  registryOptions,
+  trustServerOptions,
+} from "../shared-options.ts";
 
 const ARTIFACT_FORMATS = ["cncf-wasm-v0", "wasm-to-oci"] as const;
 type WritableFormat = (typeof ARTIFACT_FORMATS)[number];
@@ -54,6 +61,7 @@ export const pushCommand = defineCommand({
       parseTime,
     ),
     ...registryOptions,
+    ...creatingOptions,
     ...pinOptions,
     ...directoryOptions,
     log: outputOptions.log,

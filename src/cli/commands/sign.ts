@@ -4,7 +4,14 @@ import { defineCommand } from "../command.ts";
 import { argument, list, nonEmpty } from "../options.ts";
 import { rememberCollection, sayLifetime } from "../reports.ts";
 import { withSession } from "../session.ts";
-import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
+import {
+  creatingOptions,
+  directoryOptions,
+  outputOptions,
+  pinOptions,
+  registryOptions,
+  trustServerOptions,
+} from "../shared-options.ts";
 
 export const signCommand = defineCommand({
   arguments: {
@@ -16,6 +23,7 @@ export const signCommand = defineCommand({
   options: {
     ...trustServerOptions,
     roles: list("-r, --role ROLE", "sign as this delegation instead, e.g. targets/releases", nonEmpty),
+    ...creatingOptions,
     ...pinOptions,
     ...registryOptions,
     ...directoryOptions,

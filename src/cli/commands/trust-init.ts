@@ -7,14 +7,14 @@ import {
   withCollection,
 } from "../collection.ts";
 import { defineCommand } from "../command.ts";
-import { findKey } from "../key-directory.ts";
 import { choice, nonEmpty, value } from "../options.ts";
 import { rememberCollection } from "../reports.ts";
+import { creatingOptions } from "../shared-options.ts";
 
 export const trustInitCommand = defineCommand({
   arguments: { repository: repositoryArgument },
   options: {
-    rootKey: value("--root-key ID", "root key to use; the only one here, or a new one, unless told", nonEmpty),
+    ...creatingOptions,
     rootCert: value(
       "--root-cert FILE",
       "the root key's own certificate (PEM), leaf first; one is made unless given",
@@ -40,10 +40,9 @@ export const trustInitCommand = defineCommand({
   async run(context, { repository }, options) {
     await withCollection(context, options, repository, async (reached) => {
       const { source, collection, session, coverage, reach } = reached;
-      const rootKeyId = options.rootKey === undefined ? undefined : (await findKey(session.keys, options.rootKey)).id;
       const rootCertificate = options.rootCert === undefined ? undefined : await readTextFile(options.rootCert);
       const { snapshotKey } = options;
-      const made = await source.init(collection, { ...reach, rootKeyId, rootCertificate, snapshotKey });
+      const made = await source.init(collection, { ...reach, rootCertificate, snapshotKey });
       await rememberCollection(context, session, reached.repository, coverage, made.collection, true);
       sayAdministered(context, collection, made);
       if (context.out.format === "json") await context.out.json(administeredDocument(made));
