@@ -127,16 +127,18 @@ describe("serve", () => {
     const status = await new Promise<number | undefined>((resolve, reject) => {
       const path =
         "/v2/acme/app/blobs/uploads/?digest=sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
-      const headers = { "content-length": 3, "content-type": "application/octet-stream" };
+      const headers = { "content-length": 3, "content-type": "application/octet-stream", expect: "100-continue" };
       const upload = request({ hostname, port, path, method: "POST", headers }, (answer) => {
         answer.resume();
         answer.on("end", () => resolve(answer.statusCode));
       });
       upload.on("error", reject);
-      upload.write("fo", () => {
+      // The server has taken the request.
+      upload.once("continue", () => {
         void servers.close();
-        upload.end("o");
+        upload.end("foo");
       });
+      upload.flushHeaders();
     });
     expect(status).toBe(201);
     await servers.close();
