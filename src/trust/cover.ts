@@ -2,7 +2,6 @@
 import type { Coverage } from "./coverage.ts";
 import type { Pin } from "./pin.ts";
 import { matchPin, type PinEntry, type PinnedSource } from "./pins.ts";
-import type { TrustReport } from "./report.ts";
 import type { TrustSource } from "./source.ts";
 
 /** What the caller asked for, beside what is stored. */
@@ -43,20 +42,5 @@ export function coverRepository(request: CoverRequest): Coverage | undefined {
     reason: "flags",
     pin: request.pin,
     firstUse: request.allowFirstUse && request.pin === undefined ? "accept" : "refuse",
-  };
-}
-
-/**
- * The record that a first use leaves, so that every later pull verifies without being told to. Its
- * fingerprints count wherever the trusted root itself is not stored, e.g. at another server.
- */
-export function firstUseRecord(repository: string, server: string, trust: TrustReport, now: Date): PinEntry {
-  return {
-    pattern: repository,
-    collection: trust.collection,
-    source: { kind: "notary", server },
-    pin: { fingerprints: trust.rootKeys.map((key) => key.fingerprint) },
-    firstUse: true,
-    added: now,
   };
 }

@@ -72,7 +72,7 @@ export function requireDigestAgrees(target: SignedTarget, wanted: Digest, refere
 }
 
 /** The earliest expiry among the roles that a verification used. */
-export function freshUntil(collection: TrustedCollection): Date {
+function freshUntil(collection: TrustedCollection): Date {
   return new Date(Math.min(...collection.roles.map((role) => role.expires.getTime())));
 }
 
