@@ -54,7 +54,9 @@ async function main(size) {
     const body = { size, open: () => repeat(size) };
     const up = await measure(size, () => blobs.put(blob, body));
     const down = await measure(size, async () => {
-      for await (const _chunk of blobs.get(blob));
+      let left = size;
+      for await (const chunk of blobs.get(blob)) left -= chunk.length;
+      if (left !== 0) throw new Error("the download ended early");
     });
     transport.close();
     for (const [name, { rise, rate }] of Object.entries({ upload: up, download: down })) {

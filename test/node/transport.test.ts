@@ -220,6 +220,29 @@ describe("plain http", () => {
     expect((await failure(open()(request))).code).toBe("USAGE");
   });
 
+  it.each(["close", "keep-alive"])(
+    "gives an answer that comes before a large body is through (%s)",
+    async (connection) => {
+      const port = await listen(
+        createServer((_request, response) => {
+          response.writeHead(403, { connection });
+          response.end("no");
+        }),
+      );
+      let sent = 0;
+      const body = {
+        size: 1024 * 1024 * 1024,
+        async *open() {
+          for (; sent < this.size; sent += 65_536) yield await Promise.resolve(Buffer.alloc(65_536));
+        },
+      };
+      const response = await open()({ method: "PUT", url: `http://127.0.0.1:${port}/`, body });
+      expect(response.status).toBe(403);
+      await response.cancel();
+      expect(sent).toBeLessThan(64 * 1024 * 1024);
+    },
+  );
+
   it("names itself", async () => {
     const port = await listen(createServer((request, response) => void response.end(request.headers["user-agent"])));
     expect(await get(open({ userAgent: "wasm-to-oci/1.2.3" }), `http://127.0.0.1:${port}/`)).toBe(

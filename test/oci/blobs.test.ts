@@ -162,7 +162,9 @@ describe("blobs.get", () => {
   it("stops when told to, in the middle", async () => {
     const abort = new AbortController();
     const reading = (async () => {
-      for await (const _chunk of rig.repository.blobs.get(BLOB, { signal: abort.signal })) abort.abort();
+      for await (const chunk of rig.repository.blobs.get(BLOB, { signal: abort.signal })) {
+        if (chunk.length > 0) abort.abort();
+      }
     })();
     expect((await failure(reading)).code).toBe("INTERRUPTED");
   });
@@ -235,7 +237,7 @@ describe("blobs.put", () => {
     );
     const result = await rig.repository.blobs.put(BLOB, CONTENT);
     expect(registry.log().filter((line) => line.startsWith("PUT"))).toHaveLength(1);
-    expect(result.existed === true || registry.blobs.has(`acme/app@${BLOB.digest}`)).toBe(true);
+    expect(result.existed || registry.blobs.has(`acme/app@${BLOB.digest}`)).toBe(true);
   });
 
   it.each([

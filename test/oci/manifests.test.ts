@@ -6,7 +6,7 @@ import type { NodeTransport } from "../../src/node/transport.ts";
 import { MAX_MANIFEST_BYTES } from "../../src/oci/manifest.ts";
 import { MediaType } from "../../src/oci/types.ts";
 import { startHostileRegistry, type Fault, type HostileRegistry } from "../support/hostile-registry.ts";
-import { registryRig, testTransport, type RegistryRig } from "../support/registry-rig.ts";
+import { collect, registryRig, testTransport, type RegistryRig } from "../support/registry-rig.ts";
 
 const OCI = MediaType.ociManifest;
 const HEX = "0123456789abcdef".repeat(4);
@@ -144,10 +144,7 @@ describe("manifests.get", () => {
     add({ ...good, layers: [{ ...layer, urls: [`${attacker.url}/layer`] }] }, "v1");
     await rig.repository.manifests.get("v1");
     const blob = { digest: `sha256:${HEX}`, size: 10 } as const;
-    const reading = (async () => {
-      for await (const _chunk of rig.repository.blobs.get(blob));
-    })();
-    expect((await failure(reading)).code).toBe("REGISTRY_NOT_FOUND");
+    expect((await failure(collect(rig.repository.blobs.get(blob)))).code).toBe("REGISTRY_NOT_FOUND");
     expect(attacker.requests).toEqual([]);
     await attacker.stop();
   });

@@ -24,7 +24,7 @@ export interface FakeTransport {
   readonly transport: Transport;
   readonly requests: SentRequest[];
   /** Method and address of every request, for short assertions. */
-  log(): string[];
+  readonly log: () => string[];
 }
 
 export function fakeTransport(handler: (request: SentRequest) => FakeAnswer | Promise<FakeAnswer>): FakeTransport {
