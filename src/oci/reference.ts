@@ -17,7 +17,7 @@ export interface Reference {
 }
 
 /** Docker's limit for a repository's path. */
-export const MAX_REPOSITORY_LENGTH = 255;
+const MAX_REPOSITORY_LENGTH = 255;
 
 /** Host (253), port, path, tag and a sha512 digest fit; anything longer is not worth a look. */
 const MAX_REFERENCE_LENGTH = 1024;

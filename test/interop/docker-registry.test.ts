@@ -207,8 +207,8 @@ describeWithPeers(["docker-registry"], "docker-registry with Basic authenticatio
       const digest = await push(as("secret").repository(at), randomBytes(50_000), "v1");
       expect((await as("secret").repository(at).manifests.get("v1"))!.digest).toBe(digest);
       for (const client of [as("canary-wrong"), as()]) {
-        for (const work of [client.ping(registry.host), client.repository(at).manifests.get("v1")]) {
-          const error = await failure(work);
+        for (const work of [() => client.ping(registry.host), () => client.repository(at).manifests.get("v1")]) {
+          const error = await failure(work());
           expect(error).toMatchObject({ code: "REGISTRY_DENIED", status: 401, details: { reason: "UNAUTHORIZED" } });
           expect(error.hint).toContain("login");
           expect(error.message + error.hint).not.toContain("canary");
