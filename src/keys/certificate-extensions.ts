@@ -1,12 +1,12 @@
 /** The extensions of certificates that mean something here (RFC 5280 §4.2.1). */
-import { hexEncode, type Bytes } from "../base/bytes.ts";
+import type { Bytes } from "../base/bytes.ts";
 import { DER_TAG, type DerFault, type DerReader } from "./der.ts";
 import { OID } from "./oid.ts";
 
 /** Extensions of one certificate; a dozen is common. */
 const MAX_EXTENSIONS = 64;
-/** Names and usages in one extension; the largest certificates of big sites list some hundreds. */
-const MAX_LISTED = 1000;
+/** Usages in one extension; five are many. */
+const MAX_USAGES = 100;
 
 export interface Extensions {
   /** BasicConstraints cA. */
@@ -19,12 +19,6 @@ export interface Extensions {
   readonly maySign: boolean;
   /** Object identifiers of ExtendedKeyUsage; undefined: any use. */
   readonly extendedKeyUsages: readonly string[] | undefined;
-  /** DNS names of SubjectAltName. */
-  readonly dnsNames: readonly string[];
-  /** Addresses of SubjectAltName, 4 or 16 octets in lower-case hex. */
-  readonly ipAddresses: readonly string[];
-  /** Lower-case hex. */
-  readonly subjectKeyId: string | undefined;
   /** Critical extensions that are not read here: who relies on the certificate must refuse it. */
   readonly unknownCritical: readonly string[];
 }
@@ -58,29 +52,18 @@ export function readExtensions(reader: DerReader | undefined, fault: DerFault): 
     return value;
   };
   const usage = read(OID.keyUsage, (content) => content.read(DER_TAG.bitString, "the key usage"));
-  const names = read(OID.subjectAltName, (content) => readNames(content, fault));
   const basic = read(OID.basicConstraints, readBasicConstraints);
-  const subjectKeyId = read(OID.subjectKeyIdentifier, (content) => content.octetString("the key id"));
   return {
     isCa: basic?.isCa ?? false,
     pathLength: basic?.pathLength,
     mayIssue: usage === undefined || hasBit(usage, KEY_CERT_SIGN),
     maySign: usage === undefined || hasBit(usage, DIGITAL_SIGNATURE),
     extendedKeyUsages: read(OID.extendedKeyUsage, (content) => readUsages(content, fault)),
-    dnsNames: names?.dnsNames ?? [],
-    ipAddresses: names?.ipAddresses ?? [],
-    subjectKeyId: subjectKeyId && hexEncode(subjectKeyId),
     unknownCritical: [...found].filter(([id, { critical }]) => critical && !READ.has(id)).map(([id]) => id),
   };
 }
 
-const READ: ReadonlySet<string> = new Set([
-  OID.keyUsage,
-  OID.subjectAltName,
-  OID.basicConstraints,
-  OID.subjectKeyIdentifier,
-  OID.extendedKeyUsage,
-]);
+const READ: ReadonlySet<string> = new Set([OID.keyUsage, OID.basicConstraints, OID.extendedKeyUsage]);
 
 function readBasicConstraints(reader: DerReader): { isCa: boolean; pathLength: number | undefined } {
   const constraints = reader.enter("the basic constraints");
@@ -94,23 +77,10 @@ function readUsages(reader: DerReader, fault: DerFault): string[] {
   const list = reader.enter("the extended key usages");
   const usages: string[] = [];
   while (!list.done) {
-    if (usages.length === MAX_LISTED) throw fault("it lists too many usages");
+    if (usages.length === MAX_USAGES) throw fault("it lists too many usages");
     usages.push(list.oid("an extended key usage"));
   }
   return usages;
-}
-
-function readNames(reader: DerReader, fault: DerFault): { dnsNames: string[]; ipAddresses: string[] } {
-  const list = reader.enter("the alternative names");
-  const dnsNames: string[] = [];
-  const ipAddresses: string[] = [];
-  for (let count = 0; !list.done; count++) {
-    if (count === MAX_LISTED) throw fault("it lists too many names");
-    const { tag, content } = list.element("an alternative name");
-    if (tag === 0x82) dnsNames.push(String.fromCharCode(...content.subarray(0, 253)));
-    if (tag === 0x87) ipAddresses.push(hexEncode(content));
-  }
-  return { dnsNames, ipAddresses };
 }
 
 /** Bit 0 is the most significant one of the first octet; the octet before it counts unused bits. */

@@ -15,12 +15,12 @@ import {
   time,
   utf8String,
 } from "./der-writer.ts";
+import { ecdsaToDer } from "./ecdsa-signature.ts";
 import { OID } from "./oid.ts";
 import { formatPem } from "./pem.ts";
 import type { PublicKey } from "./public-key.ts";
 import { writeSignatureAlgorithm } from "./signature-algorithm.ts";
 import type { Signer } from "./signer.ts";
-import { CURVE_SIZE } from "./spki.ts";
 
 /** A GUN may be long; beyond this a name is an attack. */
 const MAX_COMMON_NAME_OCTETS = 4096;
@@ -119,7 +119,7 @@ async function certificatePem(content: Content): Promise<string> {
     explicit(3, sequence(...content.extensions)),
   );
   const signature = await signer.sign(tbs);
-  const bits = signer.publicKey.type === "ecdsa" ? derEcdsa(signature, signer.publicKey) : signature;
+  const bits = signer.publicKey.type === "ecdsa" ? ecdsaToDer(signature, signer.publicKey.curve!) : signature;
   const bytes = sequence(tbs, algorithm, bitString(bits));
   return formatPem({ label: "CERTIFICATE", headers: new Map(), bytes });
 }
@@ -154,10 +154,4 @@ async function keyIdentifier(key: PublicKey): Promise<Bytes> {
   const info = new DerReader(key.spki, (message) => new FormatError("KEY_INVALID", message)).enter("the key");
   info.element("the algorithm");
   return (await hashBytes("sha256", info.bitString("the key bits"))).slice(0, 20);
-}
-
-/** From r‖s to the two INTEGERs of certificates. */
-function derEcdsa(signature: Bytes, key: PublicKey): Bytes {
-  const size = CURVE_SIZE[key.curve!];
-  return sequence(integer(signature.subarray(0, size)), integer(signature.subarray(size)));
 }

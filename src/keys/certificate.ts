@@ -2,15 +2,15 @@
  * X.509 certificates (RFC 5280): what Notary's root keys are wrapped in and what authorities sign. Read strictly
  * and once through; whom to trust is decided elsewhere.
  */
-import { concatBytes, equalBytes, utf8Decode, type Bytes } from "../base/bytes.ts";
+import { equalBytes, utf8Decode, type Bytes } from "../base/bytes.ts";
 import { FormatError } from "../base/errors.ts";
 import { readExtensions, type Extensions } from "./certificate-extensions.ts";
 import { contextTag, DER_TAG, DerReader } from "./der.ts";
+import { ecdsaFromDer } from "./ecdsa-signature.ts";
 import { OID } from "./oid.ts";
 import { parsePem } from "./pem.ts";
 import { PublicKey, verifySignature } from "./public-key.ts";
 import { readSignatureAlgorithm, type CertificateSignature } from "./signature-algorithm.ts";
-import { CURVE_SIZE } from "./spki.ts";
 
 export { createSelfSignedCertificate } from "./certificate-template.ts";
 
@@ -103,7 +103,7 @@ export class Certificate {
   /** Tells whether a key made its signature; false for SHA-1 and for algorithms that are not known. */
   async isSignedBy(key: PublicKey): Promise<boolean> {
     if (this.algorithm === "sha1" || this.algorithm === undefined) return false;
-    const signature = key.type === "ecdsa" ? rawEcdsa(this.signature, key) : this.signature;
+    const signature = key.type === "ecdsa" ? ecdsaFromDer(this.signature, key.curve!) : this.signature;
     return signature !== undefined && verifySignature(key, this.algorithm, this.tbs, signature);
   }
 }
@@ -187,23 +187,6 @@ function readText(tag: number, content: Bytes): string {
     return utf8Decode(content);
   } catch {
     throw fault("its common name is not UTF-8");
-  }
-}
-
-/** From the two INTEGERs of certificates to r‖s. */
-function rawEcdsa(der: Bytes, key: PublicKey): Bytes | undefined {
-  const size = CURVE_SIZE[key.curve!];
-  try {
-    const outer = new DerReader(der, fault);
-    const pair = outer.enter("the signature");
-    outer.end("the signature");
-    const numbers = [pair.unsigned("r"), pair.unsigned("s")];
-    pair.end("s");
-    if (numbers.some(({ length }) => length > size)) return undefined;
-    return concatBytes(numbers.flatMap((number) => [new Uint8Array(size - number.length), number]));
-  } catch (error) {
-    if (error instanceof FormatError) return undefined;
-    throw error;
   }
 }
 

@@ -83,7 +83,7 @@ async function importSpki(spki: Bytes, algorithm: Parameters<PublicKey["cryptoKe
 /**
  * How a signature was made.
  * - `ecdsa-sha256`: ECDSA over SHA-256, on any of our curves; r‖s, each as long as the curve's coordinates
- * - `rsassa-pss-sha256`: PSS with SHA-256, MGF1 with SHA-256, a salt of 32 bytes
+ * - `rsassa-pss-sha256`: PSS with SHA-256, MGF1 with SHA-256, a salt of 32 bytes; `-max-salt`: the longest that fits
  * - `rsassa-pkcs1v15-sha256`
  * - `ed25519`: over the message itself
  */
@@ -92,19 +92,25 @@ export type SignatureScheme = keyof typeof SCHEMES;
 interface Scheme {
   readonly type: KeyType;
   readonly importAs: (key: PublicKey) => Parameters<PublicKey["cryptoKey"]>[0];
-  readonly verifyAs: Algorithm | EcdsaParams | RsaPssParams;
+  readonly verifyAs: (key: PublicKey) => Algorithm | EcdsaParams | RsaPssParams;
 }
 
 const ecdsa = (hash: string): Scheme => ({
   type: "ecdsa",
   importAs: (key) => ({ name: "ECDSA", namedCurve: key.curve! }),
-  verifyAs: { name: "ECDSA", hash },
+  verifyAs: () => ({ name: "ECDSA", hash }),
 });
 
 const rsa = (name: string, hash: string, saltLength: number): Scheme => ({
   type: "rsa",
   importAs: () => ({ name, hash }),
-  verifyAs: { name, saltLength },
+  verifyAs: () => ({ name, saltLength }),
+});
+
+/** RFC 8017 §9.1.1: what the encoded message has room for beside the hash and two octets. */
+const pssMaxSalt = (hash: string, hashOctets: number): Scheme => ({
+  ...rsa("RSA-PSS", hash, hashOctets),
+  verifyAs: (key) => ({ name: "RSA-PSS", saltLength: Math.ceil((key.bits! - 1) / 8) - hashOctets - 2 }),
 });
 
 const SCHEMES = {
@@ -114,10 +120,13 @@ const SCHEMES = {
   "rsassa-pss-sha256": rsa("RSA-PSS", "SHA-256", 32),
   "rsassa-pss-sha384": rsa("RSA-PSS", "SHA-384", 48),
   "rsassa-pss-sha512": rsa("RSA-PSS", "SHA-512", 64),
+  "rsassa-pss-sha256-max-salt": pssMaxSalt("SHA-256", 32),
+  "rsassa-pss-sha384-max-salt": pssMaxSalt("SHA-384", 48),
+  "rsassa-pss-sha512-max-salt": pssMaxSalt("SHA-512", 64),
   "rsassa-pkcs1v15-sha256": rsa("RSASSA-PKCS1-v1_5", "SHA-256", 0),
   "rsassa-pkcs1v15-sha384": rsa("RSASSA-PKCS1-v1_5", "SHA-384", 0),
   "rsassa-pkcs1v15-sha512": rsa("RSASSA-PKCS1-v1_5", "SHA-512", 0),
-  ed25519: { type: "ed25519", importAs: () => ({ name: "Ed25519" }), verifyAs: { name: "Ed25519" } },
+  ed25519: { type: "ed25519", importAs: () => ({ name: "Ed25519" }), verifyAs: () => ({ name: "Ed25519" }) },
 } as const satisfies Record<string, Scheme>;
 
 /**
@@ -135,7 +144,7 @@ export async function verifySignature(
   const { type, importAs, verifyAs }: Scheme = SCHEMES[scheme];
   if (key.type !== type || signature.length !== signatureSize(key)) return false;
   const cryptoKey = await key.cryptoKey(importAs(key));
-  return crypto.subtle.verify(verifyAs, cryptoKey, ownBytes(signature), ownBytes(message));
+  return crypto.subtle.verify(verifyAs(key), cryptoKey, ownBytes(signature), ownBytes(message));
 }
 
 function signatureSize(key: PublicKey): number {

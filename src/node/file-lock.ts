@@ -181,7 +181,7 @@ async function removeAbandoned(path: string, found: Found): Promise<void> {
   try {
     const now = await readOwner(path);
     const same = now !== "gone" && ("token" in found ? "token" in now && now.token === found.token : !("token" in now));
-    if (same) await rm(path, { force: true, recursive: true });
+    if (same) await rm(path, { force: true });
   } finally {
     await rm(marker, { force: true });
   }

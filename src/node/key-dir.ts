@@ -3,7 +3,7 @@
  * `<dir>/private/<canonical key id>.key`, directories 0700, files 0600.
  */
 import type { Stats } from "node:fs";
-import { lstat, mkdir, open, readdir, rename, rm } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { constants } from "node:fs";
 import { basename, dirname, join, relative, sep } from "node:path";
 import { utf8Decode, utf8Encode } from "../base/bytes.ts";
@@ -145,7 +145,7 @@ class KeyDirectory implements KeyFiles {
 /** Where others may write, they may exchange keys and watch who uses them: ssh refuses that, and so do we. */
 async function checkPrivate(path: string): Promise<void> {
   if (process.platform === "win32") return;
-  const stats = await lstat(path).catch(() => undefined); // what is wrong with it will be told when it is read
+  const stats = await stat(path).catch(() => undefined); // what is wrong with it will be told when it is read
   if (stats === undefined || !stats.isDirectory() || (stats.mode & 0o022) === 0) return;
   throw new StorageError("STATE_INVALID", `${path} can be changed by other users of this machine`, {
     hint: `Look for files that are not yours, then: chmod 700 ${path}`,

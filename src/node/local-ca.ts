@@ -37,7 +37,7 @@ const FOLDER = "local-ca";
 const KEY_MODE = 0o600;
 const DIRECTORY_MODE = 0o700;
 
-export interface ServerCertificate {
+interface ServerCertificate {
   /** PEM: the server's certificate, then the authority's. */
   readonly cert: string;
   /** PEM, unencrypted: it is never stored. */

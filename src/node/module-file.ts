@@ -9,7 +9,7 @@ import { storageError } from "./storage-error.ts";
 const CHUNK_SIZE = 256 * 1024;
 
 /** What tells one content of a file from the next without reading it. */
-export interface FileIdentity {
+interface FileIdentity {
   readonly size: number;
   /** Nanoseconds; a number would lose the last digits. */
   readonly modified: bigint;

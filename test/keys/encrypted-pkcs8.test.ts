@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { hexEncode } from "../../src/base/bytes.ts";
 import { WasmToOciError } from "../../src/base/errors.ts";
 import { decryptPkcs8, encryptPkcs8, isNotaryEncryption } from "../../src/keys/encrypted-pkcs8.ts";
+import { integer, nothing, octetString, oid, sequence } from "../../src/keys/der-writer.ts";
 import { parsePem } from "../../src/keys/pem.ts";
 import { PrivateKey } from "../../src/keys/private-key.ts";
 import { codeOf, notary, openssl } from "../support/key-fixtures.ts";
@@ -54,6 +55,68 @@ describe("reading OpenSSL's", () => {
     const started = performance.now();
     expect(await codeOf(() => decryptPkcs8(bytesOf(`${name}.enc.pem`), "testpass"))).toBe(code);
     expect(performance.now() - started).toBeLessThan(500);
+  });
+});
+
+describe("refuses, before any work,", () => {
+  const pbes2 = "1.2.840.113549.1.5.13";
+  const pbkdf2 = "1.2.840.113549.1.5.12";
+  const aes256 = "2.16.840.1.101.3.4.1.42";
+  const sha256 = sequence(oid("1.2.840.113549.2.9"), nothing());
+  interface Parts {
+    scheme: string;
+    derivation: string;
+    kdf: Uint8Array[];
+    cipher: Uint8Array[];
+    ciphertext: Uint8Array;
+  }
+  const usual: Parts = {
+    scheme: pbes2,
+    derivation: pbkdf2,
+    kdf: [octetString(new Uint8Array(8)), integer(2048)],
+    cipher: [oid(aes256), octetString(new Uint8Array(16))],
+    ciphertext: new Uint8Array(160),
+  };
+  const build = (changed: Partial<Parts>): Uint8Array => {
+    const { scheme, derivation, kdf, cipher, ciphertext } = { ...usual, ...changed };
+    const parameters = sequence(sequence(oid(derivation), sequence(...kdf)), sequence(...cipher));
+    return sequence(sequence(oid(scheme), parameters), octetString(ciphertext));
+  };
+  const [salt, count] = usual.kdf as [Uint8Array, Uint8Array];
+
+  test("nothing that is in order", async () => {
+    for (const kdf of [
+      [salt, count],
+      [salt, count, integer(32)],
+      [salt, count, integer(32), sha256],
+      [salt, count, sha256],
+    ]) {
+      expect(await codeOf(() => decryptPkcs8(build({ kdf }), "x"))).toBe("KEY_PASSPHRASE");
+    }
+  });
+
+  test.each<[string, Partial<Parts>, string]>([
+    ["another scheme than PBES2", { scheme: "1.2.840.113549.1.5.3" }, "KEY_INVALID"],
+    ["another derivation than PBKDF2", { derivation: "1.3.6.1.4.1.11591.4.11" }, "KEY_INVALID"],
+    ["no iterations", { kdf: [salt, integer(0)] }, "KEY_INVALID"],
+    ["2^31 iterations", { kdf: [salt, integer(Uint8Array.of(0x80, 0, 0, 0))] }, "KEY_INVALID"],
+    ["5,000,001 iterations", { kdf: [salt, integer(5_000_001)] }, "LIMIT_EXCEEDED"],
+    ["a salt of 2 kB", { kdf: [octetString(new Uint8Array(2048)), count] }, "LIMIT_EXCEEDED"],
+    ["a key length that does not fit", { kdf: [salt, count, integer(16)] }, "KEY_INVALID"],
+    ["HMAC with MD5", { kdf: [salt, count, sequence(oid("1.2.840.113549.2.6"), nothing())] }, "KEY_INVALID"],
+    ["something after the parameters", { kdf: [salt, count, sha256, nothing()] }, "KEY_INVALID"],
+    [
+      "a cipher that is not AES-CBC",
+      { cipher: [oid("1.2.840.113549.3.7"), octetString(new Uint8Array(16))] },
+      "KEY_INVALID",
+    ],
+    ["an initial vector of 8 bytes", { cipher: [oid(aes256), octetString(new Uint8Array(8))] }, "KEY_INVALID"],
+    ["an empty ciphertext", { ciphertext: new Uint8Array() }, "KEY_INVALID"],
+    ["a ciphertext that is not whole blocks", { ciphertext: new Uint8Array(161) }, "KEY_INVALID"],
+    ["a ciphertext of 32 kB", { ciphertext: new Uint8Array(32 * 1024) }, "LIMIT_EXCEEDED"],
+  ])("%s", async (_, parts, code) => {
+    expect(await codeOf(() => decryptPkcs8(build(parts), "x"))).toBe(code);
+    expect(await codeOf(() => isNotaryEncryption(build(parts)))).toBe(code);
   });
 });
 

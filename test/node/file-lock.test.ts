@@ -1,4 +1,5 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -98,6 +99,50 @@ describe("a lock that somebody left", () => {
     },
   );
 });
+
+test("a taking-over that was killed half-way does not block the next one", async () => {
+  const dead = { host: hostname(), pid: 2 ** 22 + 1, start: "1", token: "dead" }; // above every process id of Linux
+  writeFileSync(lock, JSON.stringify(dead));
+  writeFileSync(`${lock}.dead.stale`, "");
+  expect(await codeOf(() => withLock(lock, async () => 1, { waitMs: 20 }))).toBe("LOCKED");
+  const old = new Date(Date.now() - 60_000);
+  utimesSync(`${lock}.dead.stale`, old, old);
+  expect(await withLock(lock, async () => 1)).toBe(1);
+  expect(readdirSync(dir)).toEqual([]);
+});
+
+test("a directory in place of a lock is never removed", async () => {
+  mkdirSync(lock);
+  writeFileSync(join(lock, "precious"), "");
+  const old = new Date(Date.now() - 60_000);
+  utimesSync(lock, old, old);
+  expect(await codeOf(() => withLock(lock, async () => 1, { waitMs: 20 }))).toMatch(
+    /^(STORAGE_FAILED|OUTPUT_REFUSED)$/,
+  );
+  expect(readdirSync(lock)).toEqual(["precious"]);
+});
+
+const canInject = spawnSync("strace", ["-f", "-o", "/dev/null", "true"]).status === 0;
+
+test.skipIf(!canInject)(
+  "works where the file system has no links",
+  async () => {
+    const script = await bundle(`
+    import { withLock } from "../../src/node/files.ts";
+    const path = ${JSON.stringify(lock)};
+    const events = [];
+    await withLock(path, async () => {
+      events.push("held");
+    });
+    await withLock(path, async () => events.push("held again"));
+    console.log(events.join());`);
+    const inject = ["-f", "-o", "/dev/null", "-e", "inject=link,linkat:error=EPERM"];
+    const { stdout, stderr } = await finished(start(["strace", ...inject, process.execPath, script]));
+    expect(`${stdout}${stderr}`).toBe("held,held again\n");
+    expect(readdirSync(dir)).toEqual([]);
+  },
+  60_000,
+);
 
 test("says why a lock cannot be made", async () => {
   writeFileSync(join(dir, "file"), "");

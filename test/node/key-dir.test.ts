@@ -18,7 +18,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PrivateKey } from "../../src/keys/private-key.ts";
 import { openKeyDir } from "../../src/node/key-dir.ts";
 import { keyStoreContract } from "../keys/key-store-contract.ts";
-import { bundle, finished, start } from "../support/bundled-script.ts";
+import { bundle, finished, start, withoutRights } from "../support/bundled-script.ts";
 import {
   always,
   codeOf,
@@ -182,6 +182,38 @@ test.skipIf(process.platform === "win32")("refuses a directory that others can c
   }
   chmodSync(join(dir, "private"), 0o755);
   expect(await openKeyDir(dir).open(ROOT, always("rootpass1"))).toBeDefined();
+});
+
+test("says what is wrong where the keys cannot be read or written", async () => {
+  const made = newDirectory();
+  writeFileSync(join(made, "private"), "a file");
+  expect(await codeOf(() => openKeyDir(made).list())).toBe("FILE_NOT_FOUND");
+  const key = await PrivateKey.generate();
+  expect(await codeOf(() => openKeyDir(made).add(key, { role: "root" }, always("x")))).toMatch(
+    /^(FILE_NOT_FOUND|STORAGE_FAILED)$/,
+  );
+  expect(await codeOf(() => openKeyDir(join(made, "private")).add(key, { role: "root" }, always("x")))).toMatch(
+    /^(FILE_NOT_FOUND|STORAGE_FAILED)$/,
+  );
+  expect(readFileSync(join(made, "private"), "utf8")).toBe("a file");
+});
+
+test("reports a key file without the right to read it, and uses the others", async () => {
+  chmodSync(dir, 0o755);
+  chmodSync(join(dir, "private"), 0o755);
+  for (const name of readdirSync(join(dir, "private"))) chmodSync(join(dir, "private", name), 0o644);
+  chmodSync(file(ROOT), 0o000);
+  const script = await bundle(`
+    import { openKeyDir } from "../../src/node/key-dir.ts";
+    const store = openKeyDir(${JSON.stringify(dir)});
+    console.log((await store.list()).length, (await store.problems()).map(({ error }) => error.code).join());
+    try { await store.open(${JSON.stringify(ROOT)}, async () => "rootpass1"); } catch (error) { console.log(error.code); }
+    console.log((await store.open(${JSON.stringify(ALICE)}, async () => "delegpass1")) !== undefined);
+    try { await store.remove(${JSON.stringify(ALICE)}); } catch (error) { console.log(error.code); }`);
+  chmodSync(join(script, ".."), 0o755);
+  const { stdout, stderr } = await finished(start([process.execPath, script], withoutRights()));
+  expect(`${stdout}${stderr}`).toBe("6 STORAGE_DENIED\nSTORAGE_DENIED\ntrue\nSTORAGE_DENIED\n");
+  expect(existsSync(file(ALICE))).toBe(true);
 });
 
 test("imports OpenSSL's old encryption", async () => {
