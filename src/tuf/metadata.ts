@@ -1,0 +1,56 @@
+/** TUF documents between bytes and types. Reading is strict and trusts nothing; what was received stays as it was. */
+import { utf8Encode, type Bytes } from "../base/bytes.ts";
+import { FormatError } from "../base/errors.ts";
+import { JsonCursor, type CursorFault } from "../base/json-cursor.ts";
+import { isJsonObject, parseJson } from "../base/json.ts";
+import { readSigned, readSignatures } from "./read-metadata.ts";
+import type { MetadataType, Signature, Signed, SignedMetadata, SignedTypes } from "./schema.ts";
+import { canonicalSigned } from "./signed-bytes.ts";
+import { documentText, signedJson } from "./write-metadata.ts";
+
+export * from "./schema.ts";
+
+/**
+ * Reads a document.
+ *
+ * @param role names it in messages: the type itself, or the name of a delegated role
+ * @throws {FormatError} JSON_INVALID, METADATA_INVALID
+ * @example
+ * ```ts
+ * const { signed, signatures } = decodeMetadata(bytes, "root");
+ * signed.roles.get("timestamp")!.threshold;
+ * ```
+ */
+export function decodeMetadata<Type extends MetadataType>(
+  bytes: Bytes,
+  type: Type,
+  role: string = type,
+): SignedMetadata<SignedTypes[Type]> {
+  const what = `the metadata of ${role}`;
+  const fault: CursorFault = (message) =>
+    new FormatError("METADATA_INVALID", `${what} is not valid: ${message}`, { details: { role } });
+  const document = parseJson(bytes, { what, integersOnly: true });
+  const envelope = new JsonCursor(document, fault).object(["signatures", "signed"]);
+  const signed = readSigned(envelope.field("signed"), type, role);
+  const signatures = readSignatures(envelope.field("signatures"));
+  const received = envelope.value["signed"];
+  if (!isJsonObject(received)) throw fault("signed: expected an object");
+  return { signed, signatures, bytes, message: canonicalSigned(bytes, received) };
+}
+
+/**
+ * The bytes of `signed` that signatures are made over.
+ *
+ * @throws {FormatError} JSON_INVALID for texts and numbers that signed documents cannot hold
+ */
+export function signedMessage(signed: Signed): Bytes {
+  return canonicalSigned(undefined, signedJson(signed));
+}
+
+/**
+ * Writes a document: members sorted, `signed` in canonical form but for control characters, which JSON must escape.
+ * The same input gives the same bytes.
+ */
+export function encodeMetadata(signed: Signed, signatures: readonly Signature[]): Bytes {
+  return utf8Encode(documentText(signed, signatures));
+}
