@@ -59,7 +59,7 @@ export function parseTrustServer(text: string): string {
   const fail = (reason: string): never => {
     throw new UsageError(
       "USAGE",
-      `${JSON.stringify(text.slice(0, 200))} is not the address of a trust server: ${reason}`,
+      `${JSON.stringify(withoutUserinfo(text).slice(0, 200))} is not the address of a trust server: ${reason}`,
       {
         hint: "It looks like https://notary.example.com:4443",
       },
@@ -73,6 +73,11 @@ export function parseTrustServer(text: string): string {
     return fail("it has a user name in it; `wasm-to-oci login` keeps those");
   if (url.search !== "" || url.hash !== "") return fail("it has a ? or # in it");
   return url.href.replace(/\/+$/, "");
+}
+
+/** A password that was typed into an address stays out of messages. */
+function withoutUserinfo(text: string): string {
+  return text.replace(/\/\/[^/]*@/, "//…@");
 }
 
 export class NotaryApi {

@@ -1,6 +1,6 @@
 /** From the root that is trusted, or pinned, or seen first, to the newest one: version by version, each signed by the last. */
 import { equalBytes, type Bytes } from "../base/bytes.ts";
-import { FormatError, TrustError } from "../base/errors.ts";
+import { FormatError, TrustError, type ErrorCode } from "../base/errors.ts";
 import { checkNotOlder } from "../tuf/checks.ts";
 import type { DocumentSource } from "./document-source.ts";
 import { readRoot } from "./metadata.ts";
@@ -12,6 +12,8 @@ import { decodeDocument } from "./wire.ts";
 
 /** Rotations between two looks at a collection (python-tuf's limit). */
 const MAX_ROTATIONS = 256;
+/** What a pin of a root key that was rotated away looks like. */
+const OUTDATED_PIN: ReadonlySet<ErrorCode> = new Set(["PIN_MISMATCH", "SIGNATURE_THRESHOLD"]);
 /** Requests for root versions under way at once. */
 const PARALLEL = 16;
 
@@ -98,7 +100,7 @@ async function startAnew(set: NotaryTrustedSet, source: DocumentSource, trust: R
     await set.startFromNew(newest, trust.pin, true);
     return { anchor: newest, firstUse: false };
   } catch (error) {
-    if (!(error instanceof TrustError)) throw error;
+    if (!(error instanceof TrustError) || !OUTDATED_PIN.has(error.code)) throw error;
     const anchor = await startFromOlder(set, source, newest, trust.pin);
     if (anchor === undefined) throw error;
     return { anchor, firstUse: false };
