@@ -1,9 +1,15 @@
 /** Small files and directories whose creation and removal survive a crash: whole and on the disk, or absent. */
 import type { Stats } from "node:fs";
-import { lstat, mkdir, open, readdir, rm } from "node:fs/promises";
+import { lstat, mkdir, open, opendir, readdir, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { errorCode } from "../../base/errors.ts";
 import { syncDirectory, writeFileAtomic } from "../../node/files.ts";
+import type { NamePage } from "./store.ts";
+
+/** Directory entries per system call. */
+const READ_AT_ONCE = 1024;
+/** Names that are collected before they are sorted and the surplus is dropped. */
+const SORT_AT_ONCE = 4096;
 
 /** Makes a directory and its parents, durably. */
 export async function ensureDirectory(path: string): Promise<void> {
@@ -52,6 +58,45 @@ export async function namesIn(dir: string): Promise<string[]> {
     if (errorCode(error) === "ENOENT") return [];
     throw error;
   }
+}
+
+/**
+ * The first names after a given one in a directory of any size, without holding all of them.
+ *
+ * @param read gives the name that a file stands for; undefined where it stands for none
+ */
+export async function pageOfNames<T extends string>(
+  dir: string,
+  read: (file: string) => T | undefined,
+  after: string,
+  limit: number,
+): Promise<NamePage<T>> {
+  let names: T[] = [];
+  const keep = (): void => {
+    names = names.toSorted(byBytes).slice(0, limit + 1);
+  };
+  for await (const file of filesIn(dir)) {
+    const name = read(file);
+    if (name === undefined || name <= after) continue;
+    names.push(name);
+    if (names.length > 2 * (limit + 1) + SORT_AT_ONCE) keep();
+  }
+  keep();
+  return { names: names.slice(0, limit), more: names.length > limit };
+}
+
+/** The names in a directory one by one, in no order; none where there is no directory. */
+export async function* filesIn(dir: string): AsyncGenerator<string> {
+  try {
+    for await (const entry of await opendir(dir, { bufferSize: READ_AT_ONCE })) yield entry.name;
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
+  }
+}
+
+/** Names are ASCII, so that the order of strings is the order of bytes. */
+export function byBytes(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
 }
 
 export async function fileExists(path: string): Promise<boolean> {

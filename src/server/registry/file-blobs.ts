@@ -5,12 +5,11 @@
  */
 import { rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { compareUtf8 } from "../../base/bytes.ts";
 import { digestAlgorithm, digestHex, type Digest } from "../../base/digest.ts";
 import { errorCode } from "../../base/errors.ts";
 import type { OciLayout } from "../../node/oci-layout.ts";
 import type { OpenBlob } from "../../node/open-blob.ts";
-import { ensureDirectory, fileExists, namesIn, removeFile, touchFile } from "./durable-files.ts";
+import { byBytes, ensureDirectory, fileExists, namesIn, removeFile, touchFile } from "./durable-files.ts";
 import { repositoryFile, repositoryOfFile } from "./file-names.ts";
 import { KeyedLock } from "./keyed-lock.ts";
 import type { BlobStore } from "./store.ts";
@@ -47,7 +46,7 @@ export class FileBlobs implements BlobStore {
       const repository = repositoryOfFile(name);
       if (repository !== undefined) holders.push(repository);
     }
-    return holders.toSorted(compareUtf8);
+    return holders.toSorted(byBytes);
   }
 
   async mount(digest: Digest, from: string, to: string): Promise<boolean> {

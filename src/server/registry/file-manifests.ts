@@ -5,20 +5,26 @@
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { compareUtf8 } from "../../base/bytes.ts";
 import { isDigest, type Digest } from "../../base/digest.ts";
 import { errorCode, StorageError } from "../../base/errors.ts";
 import { formatFault, JsonCursor } from "../../base/json-cursor.ts";
 import { parseJson } from "../../base/json.ts";
 import type { OciLayout } from "../../node/oci-layout.ts";
 import { MAX_MANIFEST_BYTES } from "../../oci/manifest.ts";
-import { fileExists, namesIn } from "./durable-files.ts";
+import { fileExists, filesIn, pageOfNames } from "./durable-files.ts";
 import { RegistryFault } from "./errors.ts";
 import type { FileBlobs } from "./file-blobs.ts";
 import { digestFile, digestOfFile, repositoryFile, tagFile, tagOfFile } from "./file-names.ts";
 import type { Intents, Step } from "./intents.ts";
 import type { KeyedLock } from "./keyed-lock.ts";
-import type { ManifestStore, NewManifest, ReferrerDescriptor, StoredManifest, TagCondition } from "./store.ts";
+import type {
+  ManifestStore,
+  NamePage,
+  NewManifest,
+  ReferrerDescriptor,
+  StoredManifest,
+  TagCondition,
+} from "./store.ts";
 
 export interface FileManifestsOptions {
   /** The store's directory. */
@@ -86,8 +92,10 @@ export class FileManifests implements ManifestStore {
       const record = await this.record(repository, digest);
       if (record === undefined) return false;
       const steps: Step[] = [];
-      for (const tag of await this.tags(repository)) {
-        if ((await this.resolve(repository, tag)) === digest) steps.push({ remove: tagPath(repository, tag) });
+      for await (const file of filesIn(this.tagsDirectory(repository))) {
+        const tag = tagOfFile(file);
+        if (tag === undefined || (await this.resolve(repository, tag)) !== digest) continue;
+        steps.push({ remove: tagPath(repository, tag) });
       }
       if (record.subject !== undefined) steps.push({ remove: referrerPath(repository, record.subject, digest) });
       steps.push({ remove: manifestPath(repository, digest) });
@@ -107,22 +115,12 @@ export class FileManifests implements ManifestStore {
     });
   }
 
-  async tags(repository: string): Promise<readonly string[]> {
-    const tags: string[] = [];
-    for (const name of await namesIn(join(this.options.root, "repositories", repositoryFile(repository), "tags"))) {
-      const tag = tagOfFile(name);
-      if (tag !== undefined) tags.push(tag);
-    }
-    return tags.toSorted(compareUtf8);
+  tags(repository: string, after: string, limit: number): Promise<NamePage<string>> {
+    return pageOfNames(this.tagsDirectory(repository), tagOfFile, after, limit);
   }
 
-  async referrers(repository: string, subject: Digest): Promise<readonly Digest[]> {
-    const digests: Digest[] = [];
-    for (const name of await namesIn(join(this.options.root, referrersPath(repository, subject)))) {
-      const digest = digestOfFile(name);
-      if (digest !== undefined) digests.push(digest);
-    }
-    return digests.toSorted(compareUtf8);
+  referrers(repository: string, subject: Digest, after: string, limit: number): Promise<NamePage<Digest>> {
+    return pageOfNames(join(this.options.root, referrersPath(repository, subject)), digestOfFile, after, limit);
   }
 
   async referrer(repository: string, subject: Digest, digest: Digest): Promise<ReferrerDescriptor | undefined> {
@@ -134,6 +132,10 @@ export class FileManifests implements ManifestStore {
     } catch (cause) {
       throw damaged(path, cause);
     }
+  }
+
+  private tagsDirectory(repository: string): string {
+    return join(this.options.root, directory(repository), "tags");
   }
 
   private async record(repository: string, digest: Digest): Promise<ManifestRecord | undefined> {

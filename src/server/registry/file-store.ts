@@ -6,12 +6,19 @@
  */
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { compareUtf8 } from "../../base/bytes.ts";
 import { StorageError } from "../../base/errors.ts";
 import type { Clock } from "../../base/runtime.ts";
 import { storageError, withLock } from "../../node/files.ts";
 import { openOciLayout } from "../../node/oci-layout.ts";
-import { directoryExists, ensureDirectory, fileExists, namesIn, removeFile, touchFile } from "./durable-files.ts";
+import {
+  byBytes,
+  directoryExists,
+  ensureDirectory,
+  fileExists,
+  namesIn,
+  removeFile,
+  touchFile,
+} from "./durable-files.ts";
 import { FileBlobs } from "./file-blobs.ts";
 import { FileManifests } from "./file-manifests.ts";
 import { repositoryFile, repositoryOfFile } from "./file-names.ts";
@@ -76,7 +83,7 @@ export async function openRegistryStore(dir: string, options: RegistryStoreOptio
       manifests: new FileManifests({ root: dir, layout, blobs, intents, repositoryLock }),
       async repositories() {
         const names = (await namesIn(repositories)).map(repositoryOfFile);
-        return names.filter((name) => name !== undefined).toSorted(compareUtf8);
+        return names.filter((name) => name !== undefined).toSorted(byBytes);
       },
       has: (repository) => directoryExists(join(repositories, repositoryFile(repository))),
       async close() {

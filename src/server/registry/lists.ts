@@ -1,42 +1,30 @@
 /** Lists of tags and repositories, page by page: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-tags */
-import { compareUtf8 } from "../../base/bytes.ts";
 import { RegistryFault } from "./errors.ts";
 import type { Handler } from "./exchange.ts";
+import type { NamePage } from "./store.ts";
 
 /** Names in one answer, whatever the client asks for: some 1 MiB. */
 const MAX_PAGE = 10_000;
 
 export const listTags: Handler = async ({ store, query, repository }) => {
   if (!(await store.has(repository))) throw new RegistryFault("NAME_UNKNOWN");
-  const page = pageOf(await store.manifests.tags(repository), query);
-  return listAnswer({ name: repository, tags: page.names }, `/v2/${repository}/tags/list`, page);
+  const n = pageSize(query.get("n"));
+  const page = await store.manifests.tags(repository, query.get("last") ?? "", n);
+  return listAnswer({ name: repository, tags: page.names }, `/v2/${repository}/tags/list`, page, n);
 };
 
 /** `_catalog`: not of the specification, and what tools use to list repositories. */
 export const listRepositories: Handler = async (exchange) => {
-  const visible: string[] = [];
+  const n = pageSize(exchange.query.get("n"));
+  const after = exchange.query.get("last") ?? "";
+  const names: string[] = [];
   for (const repository of await exchange.store.repositories()) {
-    if (await exchange.mayPull(repository)) visible.push(repository);
+    if (names.length > n) break;
+    if (repository > after && (await exchange.mayPull(repository))) names.push(repository);
   }
-  const page = pageOf(visible, exchange.query);
-  return listAnswer({ repositories: page.names }, "/v2/_catalog", page);
+  const page = { names: names.slice(0, n), more: names.length > n };
+  return listAnswer({ repositories: page.names }, "/v2/_catalog", page, n);
 };
-
-interface Page {
-  readonly names: readonly string[];
-  /** Set where more follow. */
-  readonly next: { readonly n: number; readonly last: string } | undefined;
-}
-
-/** @param sorted in the order of their bytes */
-function pageOf(sorted: readonly string[], query: URLSearchParams): Page {
-  const n = pageSize(query.get("n"));
-  const after = query.get("last");
-  const rest = after === null ? sorted : sorted.filter((name) => compareUtf8(name, after) > 0);
-  const names = rest.slice(0, n);
-  const last = names.at(-1);
-  return { names, next: last === undefined || names.length === rest.length ? undefined : { n, last } };
-}
 
 function pageSize(text: string | null): number {
   if (text === null) return MAX_PAGE;
@@ -44,9 +32,10 @@ function pageSize(text: string | null): number {
   throw new RegistryFault("UNSUPPORTED", "n must be the number of names wanted", { status: 400 });
 }
 
-function listAnswer(body: object, path: string, { next }: Page): Response {
+function listAnswer(body: object, path: string, { names, more }: NamePage<string>, n: number): Response {
   const headers = new Headers({ "content-type": "application/json" });
-  if (next !== undefined) headers.set("link", nextLink(path, { n: String(next.n), last: next.last }));
+  const last = names.at(-1);
+  if (more && last !== undefined) headers.set("link", nextLink(path, { n: String(n), last }));
   return new Response(JSON.stringify(body), { headers });
 }
 

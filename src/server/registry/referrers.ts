@@ -1,5 +1,4 @@
 /** Referrers: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers */
-import { compareUtf8 } from "../../base/bytes.ts";
 import { MediaType } from "../../oci/types.ts";
 import { readDigest, type Handler } from "./exchange.ts";
 import { nextLink } from "./lists.ts";
@@ -13,15 +12,12 @@ const PAGE_CANDIDATES = 2_000;
 export const listReferrers: Handler = async ({ store, query, repository, item }) => {
   const subject = readDigest(item);
   const artifactType = query.get("artifactType");
-  const after = query.get("last") ?? "";
-  const candidates = (await store.manifests.referrers(repository, subject)).filter(
-    (digest) => compareUtf8(digest, after) > 0,
-  );
+  const page = await store.manifests.referrers(repository, subject, query.get("last") ?? "", PAGE_CANDIDATES);
   const manifests: ReferrerDescriptor[] = [];
   let characters = 0;
   let looked = 0;
-  while (looked < Math.min(candidates.length, PAGE_CANDIDATES) && characters < PAGE_CHARACTERS) {
-    const descriptor = await store.manifests.referrer(repository, subject, candidates[looked]!);
+  while (looked < page.names.length && characters < PAGE_CHARACTERS) {
+    const descriptor = await store.manifests.referrer(repository, subject, page.names[looked]!);
     looked++;
     if (descriptor === undefined || (artifactType !== null && descriptor.artifactType !== artifactType)) continue;
     manifests.push(descriptor);
@@ -29,10 +25,11 @@ export const listReferrers: Handler = async ({ store, query, repository, item })
   }
   const headers = new Headers({ "content-type": MediaType.ociIndex });
   if (artifactType !== null) headers.set("oci-filters-applied", "artifactType");
-  if (looked < candidates.length) {
+  const last = page.names[looked - 1];
+  if (last !== undefined && (page.more || looked < page.names.length)) {
     const filter = artifactType === null ? {} : { artifactType };
     const path = `/v2/${repository}/referrers/${subject}`;
-    headers.set("link", nextLink(path, { ...filter, last: candidates[looked - 1]! }));
+    headers.set("link", nextLink(path, { ...filter, last }));
   }
   return new Response(JSON.stringify({ schemaVersion: 2, mediaType: MediaType.ociIndex, manifests }), { headers });
 };

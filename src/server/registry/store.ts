@@ -72,6 +72,14 @@ export interface ReferrerDescriptor {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
+/** Some names of a list that may be long. */
+export interface NamePage<T extends string> {
+  /** In the order of their bytes. */
+  readonly names: readonly T[];
+  /** True where others follow. */
+  readonly more: boolean;
+}
+
 /** What a tag must be for a change of it to be made: a digest, `absent`, `present`, or anything. */
 export type TagCondition = { readonly digest: Digest } | "absent" | "present" | undefined;
 
@@ -99,10 +107,10 @@ export interface ManifestStore {
   delete(repository: string, digest: Digest): Promise<boolean>;
   /** False where there was none. @throws {RegistryFault} DENIED (412) */
   deleteTag(repository: string, tag: string, condition: TagCondition): Promise<boolean>;
-  /** Every tag, in the order of its bytes. */
-  tags(repository: string): Promise<readonly string[]>;
-  /** The digests of the manifests that refer to `subject`, sorted. */
-  referrers(repository: string, subject: Digest): Promise<readonly Digest[]>;
+  /** Up to `limit` tags after the text `after`. */
+  tags(repository: string, after: string, limit: number): Promise<NamePage<string>>;
+  /** Up to `limit` digests, after the text `after`, of manifests that refer to `subject`. */
+  referrers(repository: string, subject: Digest, after: string, limit: number): Promise<NamePage<Digest>>;
   referrer(repository: string, subject: Digest, digest: Digest): Promise<ReferrerDescriptor | undefined>;
 }
 
