@@ -191,6 +191,10 @@ function storageError(error: unknown, path: string): WasmToOciError {
         details,
       });
     default:
-      return new StorageError("STORAGE_FAILED", failed, { cause: error, details });
+      return new StorageError("STORAGE_FAILED", failed, {
+        cause: error,
+        hint: "Check the disk: its free space and its health",
+        details,
+      });
   }
 }

@@ -5,6 +5,8 @@ import { digestBytes, digestHex } from "../../../src/base/digest.ts";
 import { createTrustApp } from "../../../src/server/trust/app.ts";
 import { memoryTrustStore } from "../../../src/server/trust/memory-store.ts";
 import { openOnlineKeys } from "../../../src/server/trust/online-keys.ts";
+import { openSqlite } from "../../../src/server/sql/sqlite.ts";
+import { openSqlTrustStore } from "../../../src/server/trust/sql-store.ts";
 import type { TrustStore } from "../../../src/server/trust/store.ts";
 import { faultOf, plainIdentity, post, Publisher, serverKey } from "./publisher.ts";
 import { collection, GUN, MASTER_KEY, silentLog, START, stateOf, trustServer } from "./trust-server.ts";
@@ -113,20 +115,26 @@ describe("trust server", () => {
   });
 
   it("answers UPDATING where the disk is full, changes nothing, and goes on once there is room", async () => {
-    const store = memoryTrustStore();
-    const { publisher, ...server } = await collection({ store });
+    const database = await openSqlite(":memory:");
+    const store = await openSqlTrustStore(database);
+    const { publisher, log } = await collection({ store });
     await publisher.initialise();
     const before = await stateOf({ store });
-    const onlineKeys = await openOnlineKeys({ store, masterKey: MASTER_KEY });
-    const log = silentLog();
-    const sick = createTrustApp({ store: failing(store, { update: full }), onlineKeys, now: () => START, log });
-    const targets = await publisher.targetsBytes({ version: 2 });
-    const answer = await post(sick, GUN, { targets });
+    const [pages] = await database.query("pragma page_count");
+    await database.query(`pragma max_page_count = ${String(pages?.["page_count"])}`);
+    const meta = { length: 1, hashes: new Map([["sha256", new Uint8Array(32)]]) };
+    const many = Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`v${index}`, meta]));
+    const targets = await publisher.targetsBytes({ version: 2, targets: many });
+    const answer = await publisher.post({ targets });
     expect(answer.status).toBe(500);
     expect(await faultOf(answer)).toMatchObject({ code: "UPDATING" });
     expect(log.error.mock.calls.flat()).toContainEqual(expect.objectContaining({ code: "STORAGE_FULL" }));
-    expect(await stateOf(server)).toEqual(before);
+    expect(await stateOf({ store })).toEqual(before);
+    expect(await publisher.bytes("targets.json")).toEqual(publisher.files["targets"]);
+    await database.query("pragma max_page_count = 100000");
     await publisher.publish({ targets });
+    expect(await publisher.bytes("targets.json")).toEqual(targets);
+    await store.close();
   });
 
   it("answers UNKNOWN, and no more than that, where a read fails", async () => {
