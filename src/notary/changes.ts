@@ -1,7 +1,7 @@
 /** Changes to a collection's documents, before they are signed. */
 import { canonicalKeyId } from "../keys/notary-key-id.ts";
 import type { PublicKey } from "../keys/public-key.ts";
-import type { NotaryKey } from "./metadata.ts";
+import type { NotaryKey, NotaryTargets } from "./metadata.ts";
 import { keyIdOf, toNotaryKey } from "./public-keys.ts";
 import type { BaseRole } from "./roles.ts";
 import type { TargetContent } from "./target-limits.ts";
@@ -38,8 +38,8 @@ export type DelegationChange =
       readonly paths: readonly string[];
     }
   | { readonly action: "delete"; readonly role: string }
-  /** Signs the role's document again as it is. */
-  | { readonly action: "witness"; readonly role: string };
+  /** Signs the role's document again as it is, or this one, which its own keys have not signed. */
+  | { readonly action: "witness"; readonly role: string; readonly document?: NotaryTargets | undefined };
 
 /** Replaces all keys of a base role. */
 export interface KeyChange {

@@ -1,8 +1,11 @@
 /** One collection on one server, as its publishers reach it. */
+import { hexEncode } from "../base/bytes.ts";
 import { errorCode, TrustError } from "../base/errors.ts";
 import type { Clock } from "../base/runtime.ts";
+import { checkBytes } from "../tuf/checks.ts";
 import type { NotaryApi } from "./api.ts";
 import { NotaryClient } from "./client.ts";
+import { readTargets, type NotaryTargets } from "./metadata.ts";
 import { memoryMetadataStore } from "./metadata-store.ts";
 import type { NotaryPin } from "./pinning.ts";
 import type { CollectionAccess } from "./publish.ts";
@@ -10,6 +13,7 @@ import type { SignedFile } from "./sign-documents.ts";
 import type { NotaryState } from "./state.ts";
 import { memoryTrustStateStore, type TrustState, type TrustStateStore } from "./trust-state.ts";
 import { verifyCollection } from "./verify-collection.ts";
+import { decodeDocument } from "./wire.ts";
 import { versionedDocuments } from "./versioned-documents.ts";
 import { NotaryWriteApi, type ServerRole } from "./write-api.ts";
 import type { NewKey } from "./changes.ts";
@@ -115,6 +119,24 @@ export class NotaryCollection implements CollectionAccess {
 
   newServerKey(role: ServerRole): Promise<NewKey> {
     return this.writes.newServerKey(this.gun, role, this.options.signal);
+  }
+
+  /**
+   * The document of a delegation that the snapshot names and whose own keys have not signed it: what a key that was
+   * taken away had signed. Whoever signs it again vouches for its content.
+   *
+   * @throws {TrustError} METADATA_TAMPERED where it is not what the snapshot names, TRUST_WITHHELD
+   */
+  async unsignedTargets(role: string, state: NotaryState): Promise<NotaryTargets> {
+    const { api, signal } = this.options;
+    const expected = state.snapshot.metadata.meta.get(role);
+    const hash = hexEncode(expected?.hashes.get("sha256") ?? new Uint8Array());
+    const bytes =
+      expected && (await api.getDocument(this.gun, `${role}.${hash}.json`, { limit: expected.length, signal }));
+    if (bytes === undefined)
+      throw new TrustError("TRUST_WITHHELD", `${api.server} has no metadata of ${role}`, { role });
+    await checkBytes(role, bytes, expected!);
+    return readTargets(decodeDocument(bytes, role).signed, role);
   }
 
   /** The bytes of the newest root, not verified; undefined where the server says that it has none. */

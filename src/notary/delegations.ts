@@ -20,7 +20,7 @@ const CONTROL = /[\u0000-\u001f\u007f\p{Cs}]/u;
  */
 export async function changeDelegation(draft: Draft, change: DelegationChange): Promise<void> {
   if (change.action === "witness") {
-    draft.update(change.role, draft.document(change.role));
+    draft.update(change.role, change.document ?? draft.document(change.role));
     return;
   }
   if (!isDelegationRole(change.role)) {

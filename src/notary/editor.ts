@@ -88,6 +88,7 @@ function replaceKeys(draft: Draft, { role, keys }: KeyChange): void {
   if (former === undefined || keys.length === 0)
     throw new UsageError("USAGE", `the role ${role} needs at least one key`);
   const keyIds = keys.map(({ keyId }) => keyId);
+  if (keyIds.join() === former.keyIds.join()) return; // an earlier round arrived after all
   if (former.threshold > keyIds.length) {
     throw new UsageError("USAGE", `${role} needs ${former.threshold} signatures, so at least as many keys`, {
       hint: `Name ${former.threshold} keys`,

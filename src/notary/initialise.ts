@@ -1,6 +1,6 @@
 /** Makes a collection: its keys, its first documents, and the one upload that brings it into being. */
 import { equalBytes } from "../base/bytes.ts";
-import { errorCode, TrustError, UsageError } from "../base/errors.ts";
+import { TrustError, UsageError } from "../base/errors.ts";
 import { PrivateKey } from "../keys/private-key.ts";
 import type { Signer } from "../keys/signer.ts";
 import { backoffDelay, MAX_UNANSWERED } from "./backoff.ts";
@@ -11,6 +11,7 @@ import { applyChanges } from "./editor.ts";
 import type { KeyRole, NotaryKey, NotaryRoot, NotaryTargets } from "./metadata.ts";
 import {
   checkSignedRoot,
+  isRefused,
   isUnanswered,
   readBack,
   type ComputeChanges,
@@ -51,6 +52,7 @@ export async function createCollection(
   const timestamp = await collection.serverKey("timestamp");
   const serverSnapshot = options.snapshotKey === "server" ? await collection.serverKey("snapshot") : undefined;
   const made: string[] = [];
+  const upload = new FirstUpload();
   try {
     const signer = await rootSigner(keys, options, made);
     const root = await certifyRootKey(collection.gun, signer, { now, certificate: options.rootCertificate });
@@ -62,20 +64,14 @@ export async function createCollection(
     await applyChanges(draft, await compute(draft, undefined));
     const files = await signDraft(draft, keys, { now, snapshot: serverSnapshot === undefined });
     await checkSignedRoot(collection.gun, files, undefined, now);
-    await uploadFirst(collection, files, environment);
+    await upload.run(collection, files, environment);
     const fingerprint = await signer.publicKey.fingerprint();
     const state = await readBack(collection.withPin({ fingerprints: [fingerprint] }), files);
     return { state, files, warnings: [] };
   } catch (error) {
-    await forgetKeys(keys, made, error);
+    if (!upload.mayHaveArrived) for (const id of made) await keys.store.remove(id);
     throw error;
   }
-}
-
-/** Removes keys that were made for something that certainly did not happen. */
-export async function forgetKeys(keys: SigningKeys, made: readonly string[], error: unknown): Promise<void> {
-  if (isUnanswered(error) || errorCode(error) === "PUBLISH_UNREADABLE" || errorCode(error) === "INTERRUPTED") return;
-  for (const id of made) await keys.store.remove(id);
 }
 
 /** Makes a key of a role and stores it. */
@@ -143,26 +139,36 @@ function emptyDocuments(
 }
 
 /** Uploads the first files; an upload whose answer got lost is sent again until the server says what it has. */
-async function uploadFirst(
-  collection: NotaryCollection,
-  files: readonly SignedFile[],
-  { retry, signal }: PublishEnvironment,
-): Promise<void> {
-  const ours = files.find(({ role }) => role === "root")!.bytes;
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await collection.upload(files);
-      return;
-    } catch (error) {
-      const lost = isUnanswered(error);
-      const refused = errorCode(error) === "TRUST_CONFLICT" || errorCode(error) === "TRUST_REJECTED";
-      if (!lost && !refused) throw error;
-      const theirs = await collection.rootBytes();
-      if (theirs !== undefined && equalBytes(theirs, ours)) return;
-      if (theirs !== undefined) throw madeByOthers(collection.gun, error);
-      if (refused || attempt >= MAX_UNANSWERED) throw error;
+class FirstUpload {
+  /** Whether the collection may exist now, with keys that must not get lost. */
+  mayHaveArrived = false;
+
+  async run(
+    collection: NotaryCollection,
+    files: readonly SignedFile[],
+    { retry, signal }: PublishEnvironment,
+  ): Promise<void> {
+    const ours = files.find(({ role }) => role === "root")!.bytes;
+    for (let attempt = 1; ; attempt++) {
+      const before = this.mayHaveArrived;
+      this.mayHaveArrived = true;
+      try {
+        await collection.upload(files);
+        return;
+      } catch (error) {
+        const refused = isRefused(error);
+        if (refused) this.mayHaveArrived = before;
+        if (!refused && !isUnanswered(error)) throw error;
+        const theirs = await collection.rootBytes();
+        if (theirs !== undefined && equalBytes(theirs, ours)) return;
+        if (theirs !== undefined) {
+          this.mayHaveArrived = false; // and never will: another root is there
+          throw madeByOthers(collection.gun, error);
+        }
+        if (refused || attempt >= MAX_UNANSWERED) throw error;
+      }
+      await retry.sleep(backoffDelay(attempt, retry.random), signal);
     }
-    await retry.sleep(backoffDelay(attempt, retry.random), signal);
   }
 }
 

@@ -159,6 +159,13 @@ function verdictOf(error: unknown): Verdict {
   return isUnanswered(error) ? "unanswered" : "final";
 }
 
+const REFUSED: ReadonlySet<unknown> = new Set(["TRUST_CONFLICT", "TRUST_REJECTED", "TRUST_DENIED", "KEY_MISSING"]);
+
+/** Tells whether the server itself refused an upload that failed so. */
+export function isRefused(error: unknown): boolean {
+  return REFUSED.has(errorCode(error));
+}
+
 /** Tells whether an upload that failed so may have arrived all the same. */
 export function isUnanswered(error: unknown): boolean {
   return UNANSWERED.has(errorCode(error));
@@ -207,7 +214,7 @@ function conflict(gun: string, attempts: number, cause: unknown): TrustError {
 }
 
 /** True where the client signs snapshots; otherwise the server does. */
-export async function holdsSnapshotKey(draft: Draft, keys: SigningKeys): Promise<boolean> {
+async function holdsSnapshotKey(draft: Draft, keys: SigningKeys): Promise<boolean> {
   const role = draft.root.roles.get("snapshot")!;
   return (await keys.heldOf(await roleKeys("snapshot", role, draft.root.keys, "the metadata of root"))) > 0;
 }

@@ -7,7 +7,7 @@ import type { NotaryCollection } from "./collection.ts";
 import { Draft } from "./draft.ts";
 import { documentsOf } from "./documents.ts";
 import { isTargetsRole } from "./roles.ts";
-import { publishChanges, type Published, type PublishEnvironment } from "./publish.ts";
+import { publishChanges, readBack, type Published, type PublishEnvironment } from "./publish.ts";
 import { canSign } from "./role-choice.ts";
 import { verifiedRoles, type NotaryState } from "./state.ts";
 import type { SigningKeys } from "./signing-keys.ts";
@@ -60,7 +60,9 @@ export async function repairCollection(
       : "too few of its private keys are at hand";
     remaining.push({ role, expires, reason });
   }
-  return { ...published, repaired, remaining };
+  if (remaining.length > 0 || published.files.length === 0) return { ...published, repaired, remaining };
+  const state = await readBack(collection, published.files); // now as every consumer reads it, dates and all
+  return { ...published, state, repaired, remaining };
 }
 
 function due(state: NotaryState, limit: number): { role: string; expires: Date }[] {

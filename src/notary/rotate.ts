@@ -1,13 +1,13 @@
 /** Replaces the keys of a base role, and hands the snapshot key over between client and server. */
-import { UsageError } from "../base/errors.ts";
+import { UsageError, WasmToOciError } from "../base/errors.ts";
 import { PrivateKey } from "../keys/private-key.ts";
 import type { Signer } from "../keys/signer.ts";
 import { newKey, type NewKey } from "./changes.ts";
 import type { NotaryCollection } from "./collection.ts";
-import { forgetKeys, makeKey, openKey } from "./initialise.ts";
-import { publishChanges, type Published, type PublishEnvironment } from "./publish.ts";
+import { makeKey, openKey } from "./initialise.ts";
+import { isUnanswered, publishChanges, type Published, type PublishEnvironment } from "./publish.ts";
 import { certifyRootKey } from "./root-keys.ts";
-import type { BaseRole } from "./roles.ts";
+import { BASE_ROLES, type BaseRole } from "./roles.ts";
 import type { NotaryState } from "./state.ts";
 import type { SigningKeys } from "./signing-keys.ts";
 
@@ -58,10 +58,31 @@ export async function rotateKeys(
     const backups = await retireKeys(keys, collection.gun, oldKeyIds, options.deleteOld === true);
     return { ...published, newKeyIds, oldKeyIds, backups };
   } catch (error) {
-    await forgetKeys(keys, made, error);
+    await forgetUnused(collection, keys, made, error);
     throw error;
   }
 }
+
+/** Removes keys that were made for a rotation which certainly did not happen: in doubt they stay. */
+async function forgetUnused(
+  collection: NotaryCollection,
+  keys: SigningKeys,
+  made: readonly string[],
+  failure: unknown,
+): Promise<void> {
+  const unclear = !(failure instanceof WasmToOciError) || isUnanswered(failure) || UNCLEAR.has(failure.code);
+  if (made.length === 0 || unclear) return;
+  let state: NotaryState;
+  try {
+    state = await collection.read();
+  } catch {
+    return; // what the server has is not known
+  }
+  const listed = new Set(BASE_ROLES.flatMap((role) => idsOf(state, role)));
+  for (const id of made) if (!listed.has(id)) await keys.store.remove(id);
+}
+
+const UNCLEAR: ReadonlySet<string> = new Set(["PUBLISH_UNREADABLE", "INTERRUPTED"]);
 
 function checkManager({ role, manager, keyIds, certificate }: RotateOptions): "client" | "server" {
   const chosen = manager ?? (role === "timestamp" ? "server" : "client");

@@ -7,7 +7,7 @@ import { UsageError } from "../base/errors.ts";
 import { isJsonObject, MAX_JSON_DEPTH, type JsonValue } from "../base/json.ts";
 
 /** A repository path (255) and a tag (128), and room; far below what a URL or a file system takes. */
-export const MAX_TARGET_NAME_BYTES = 1024;
+const MAX_TARGET_NAME_BYTES = 1024;
 
 /** Custom data rides in a document that every consumer downloads whole. */
 export const MAX_CUSTOM_BYTES = 64 * 1024;

@@ -1,5 +1,5 @@
 /** What the holders of a Notary collection's keys can do with it, besides signing targets. */
-import { TrustError } from "../base/errors.ts";
+import { errorCode, TrustError } from "../base/errors.ts";
 import { DEFAULT_RETRY } from "../base/retry.ts";
 import { NotaryApi } from "../notary/api.ts";
 import type { Change, NewKey } from "../notary/changes.ts";
@@ -123,7 +123,15 @@ export class NotaryAdministration {
     const { role, paths, threshold } = options;
     const keys: NewKey[] = [];
     for (const pem of options.keys) keys.push(...(await readDelegationKeys(pem, this.options.runtime.now())));
-    return this.change(collection, options, () => [{ action: "grant", role, keys, paths, threshold }]);
+    let isNew = false;
+    const changed = await this.change(collection, options, (draft) => {
+      isNew = draft.delegation(role) === undefined;
+      return [{ action: "grant", role, keys, paths, threshold }];
+    });
+    const revived = changed.state.delegations.get(role)?.verified?.metadata.targets.size ?? 0;
+    if (!isNew || revived === 0) return changed;
+    const warning = `${revived} target(s) signed earlier as ${role} count again: the server had kept them`;
+    return { ...changed, warnings: [...changed.warnings, warning] };
   }
 
   /**
@@ -159,13 +167,25 @@ export class NotaryAdministration {
     return { ...changed, warnings: [...changed.warnings, ...new Set(warnings)] };
   }
 
-  /** Signs roles again as they are. */
+  /**
+   * Signs roles again as they are, also one that only keys have signed which were taken away since: the caller then
+   * vouches for what it holds, and should have looked at it.
+   */
   async witness(
     collection: string,
     options: ReachOptions & { readonly roles: readonly string[] },
   ): Promise<Administered> {
     const roles = options.roles.map(parseTargetsRole);
-    return this.change(collection, options, () => roles.map((role) => ({ action: "witness", role })));
+    const target = await this.reach(parseGun(collection), options);
+    const compute: ComputeChanges = (draft, state) =>
+      Promise.all(
+        roles.map(async (role) => {
+          const orphaned = errorCode(state!.delegations.get(role)?.fault) === "SIGNATURE_THRESHOLD";
+          const document = orphaned ? await target.unsignedTargets(role, state!) : undefined;
+          return { action: "witness" as const, role, document };
+        }),
+      );
+    return this.administered(await publishChanges(target, compute, this.environment(options.signal)));
   }
 
   /** Signs again what has expired, as far as the keys at hand go. */
@@ -245,9 +265,14 @@ export class NotaryAdministration {
     });
   }
 
-  private async change(collection: string, options: ReachOptions, compute: ComputeChanges): Promise<Administered> {
+  private async change(
+    collection: string,
+    options: ReachOptions,
+    compute: ComputeChanges,
+  ): Promise<Administered & Published> {
     const target = await this.reach(parseGun(collection), options);
-    return this.administered(await publishChanges(target, compute, this.environment(options.signal)));
+    const published = await publishChanges(target, compute, this.environment(options.signal));
+    return { ...published, ...(await this.administered(published)) };
   }
 
   private async administered({ state, files, warnings }: Published): Promise<Administered> {
@@ -268,7 +293,7 @@ export class NotaryAdministration {
       if (await canSign(role, draft, this.keys, new Set(gone))) changes.push({ action: "witness", role });
       else
         warnings.push(
-          `what the removed keys had signed as ${role} counts no longer: one of its other signers must run \`wasm-to-oci trust repair\``,
+          `what the removed keys had signed as ${role} counts no longer: one of its other signers must run \`wasm-to-oci trust repair --role ${role}\``,
         );
     }
     return changes;

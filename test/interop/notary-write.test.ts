@@ -232,6 +232,18 @@ function suite(setup: Setup): void {
     expect(await succeeds(dir, "list", gun)).toMatch(/^a\s[\s\S]*^b\s/m);
   });
 
+  test(`${title}: a collection that notary prepared and never published is no obstacle, for either side`, async () => {
+    const gun = "localhost:5000/prepared/app";
+    const dir = newDir();
+    const [a, b] = [await target("a"), await target("b")];
+    await succeeds(dir, "init", gun);
+    await succeeds(dir, "add", gun, "a", a.file);
+    const result = await open(dir).publish(gun, () => b.edit, REFUSE);
+    expect(result.created).toBe(true);
+    await succeeds(dir, "publish", gun);
+    expect(await succeeds(newDir(), "list", gun)).toMatch(/^a\s[\s\S]*^b\s/m);
+  });
+
   test(`${title}: ten publishers at the same moment all land`, async () => {
     const gun = "localhost:5000/concurrent/app";
     const dir = newDir();

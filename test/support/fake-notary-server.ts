@@ -65,7 +65,7 @@ export interface FakeNotaryServer {
   guns(): string[];
 }
 
-export function answer(
+function answer(
   status: number,
   body: string | Uint8Array = "",
   headers: Record<string, string> = {},

@@ -27,7 +27,7 @@ export function findProgram(name: string): string | undefined {
 }
 
 /** Asks the system for a port that is free at this moment. */
-export function freePort(): Promise<number> {
+function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const probe = createServer();
     probe.once("error", reject);

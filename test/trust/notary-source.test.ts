@@ -190,7 +190,7 @@ describe("a first publish", () => {
   });
 });
 
-describe("a publish", () => {
+describe("a publish", { timeout: 60_000 }, () => {
   test("uploads exactly the bytes that Go's programs print", async () => {
     const world = createWorld();
     const { source } = world.machine({ newCollections: { snapshotKey: "server" } });
