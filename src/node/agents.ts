@@ -41,11 +41,13 @@ export interface Route {
 export class Agents {
   private readonly trust: TrustOptions;
   private readonly findProxy: FindProxy;
+  private readonly lookup: LookupFunction;
   private readonly routes = new Map<string, Route>();
 
-  constructor(trust: TrustOptions, findProxy: FindProxy) {
+  constructor(trust: TrustOptions, findProxy: FindProxy, lookup: LookupFunction = dnsLookup) {
     this.trust = trust;
     this.findProxy = findProxy;
+    this.lookup = lookup;
   }
 
   /** @throws {FormatError} CERTIFICATE_INVALID, KEY_INVALID */
@@ -66,8 +68,8 @@ export class Agents {
 
   private createRoute(target: URL, publicOnly: boolean): Route {
     const proxy = this.findProxy(target);
-    const options: AgentOptions & { lookup?: LookupFunction } = { keepAlive: true, timeout: KEEP_IDLE_MS };
-    if (publicOnly && proxy === undefined) options.lookup = lookupPublic;
+    const lookup = publicOnly && proxy === undefined ? publicLookup(this.lookup) : this.lookup;
+    const options: AgentOptions & { lookup: LookupFunction } = { keepAlive: true, timeout: KEEP_IDLE_MS, lookup };
     if (target.protocol === "http:") {
       const toProxyByTls = proxy?.protocol === "https:";
       return { agent: toProxyByTls ? new HttpsAgent(options) : new Agent(options), via: proxy };
@@ -127,16 +129,19 @@ function requireCertificates(pem: string): void {
 }
 
 /** Looks a name up and refuses it where any of its addresses is not public. */
-const lookupPublic: LookupFunction = (hostname, options, callback) => {
-  dnsLookup(hostname, { ...options, all: true }, (error, addresses) => {
-    if (error !== null) return callback(error, "", 0);
-    const local = addresses.find(({ address }) => addressScope(address) !== "public");
-    const first = addresses[0];
-    if (local !== undefined || first === undefined) return callback(notPublic(hostname), "", 0);
-    if (options.all === true) return callback(null, addresses);
-    callback(null, first.address, first.family);
-  });
-};
+function publicLookup(lookup: LookupFunction): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, found) => {
+      if (error !== null) return callback(error, "", 0);
+      const addresses = typeof found === "string" ? [] : found;
+      const first = addresses[0];
+      const local = addresses.some(({ address }) => addressScope(address) !== "public");
+      if (local || first === undefined) return callback(notPublic(hostname), "", 0);
+      if (options.all === true) return callback(null, addresses);
+      callback(null, first.address, first.family);
+    });
+  };
+}
 
 /** The refusal of an address that a server chose and that is not public. */
 export function notPublic(hostname: string): TransportError {

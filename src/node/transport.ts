@@ -4,6 +4,7 @@
  */
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
+import type { LookupFunction } from "node:net";
 import { errorMessage, InterruptedError, StorageError, TransportError, UsageError } from "../base/errors.ts";
 import type { StreamBody, Transport, TransportRequest, TransportResponse } from "../base/http.ts";
 import { addressScope } from "../base/ip-address.ts";
@@ -20,6 +21,8 @@ export interface NodeTransportOptions extends TrustOptions {
   /** Longest silence, in milliseconds, of a connection that we wait for. Not a limit for the whole exchange. */
   readonly idleTimeoutMs?: number | undefined;
   readonly userAgent?: string | undefined;
+  /** Looks names up; `dns.lookup` unless told. */
+  readonly lookup?: LookupFunction | undefined;
   /** Where HTTPS_PROXY and its like are read; `process.env` unless told. */
   readonly env?: Environment | undefined;
 }
@@ -44,7 +47,7 @@ export type NodeTransport = Transport & {
  */
 export function createNodeTransport(options: NodeTransportOptions = {}): NodeTransport {
   const findProxy = proxyFromEnvironment(options.env ?? process.env);
-  const agents = new Agents(options, findProxy);
+  const agents = new Agents(options, findProxy, options.lookup);
   const settings = {
     idleMs: options.idleTimeoutMs ?? DEFAULT_IDLE_TIMEOUT_MS,
     userAgent: options.userAgent ?? "wasm-to-oci",

@@ -201,6 +201,27 @@ describe("plain http", () => {
     expect(reached).toBe(1);
   });
 
+  it("looks at the address that a name has when it connects, not at the name", async () => {
+    let reached = 0;
+    const port = await listen(createServer((_request, response) => void response.end(String(++reached))));
+    const addresses = [{ address: "127.0.0.1", family: 4 }];
+    const transport = open({
+      lookup: (_hostname, options, callback) => {
+        if (options.all === true) callback(null, addresses);
+        else callback(null, addresses[0]!.address, addresses[0]!.family);
+      },
+    });
+    const url = `http://auth.example.com:${port}/`;
+    expect(await get(transport, url)).toBe("200 1"); // leaves a connection that the next request must not take
+    const refusal = { code: "REDIRECT_REFUSED", details: { reason: "NOT_PUBLIC", host: "auth.example.com" } };
+    expect(await failure(transport({ method: "GET", url, publicOnly: true }))).toMatchObject(refusal);
+    addresses.unshift({ address: "93.184.216.34", family: 4 });
+    expect(await failure(transport({ method: "GET", url, publicOnly: true }))).toMatchObject(refusal);
+    addresses.length = 0;
+    expect(await failure(transport({ method: "GET", url, publicOnly: true }))).toMatchObject(refusal);
+    expect(reached).toBe(1);
+  });
+
   it("tells the address that answered", async () => {
     const port = await listen(createServer((_request, response) => void response.end("x")));
     const response = await open()({ method: "GET", url: `http://localhost:${port}/` });

@@ -134,6 +134,8 @@ describe("parseManifest", () => {
 
   it.each<[string, unknown, string | undefined]>([
     ["another media type than was announced", image, MediaType.dockerManifest],
+    ["an index with layers", { ...index, layers: [descriptor] }, INDEX],
+    ["an index with a config", { ...index, config: descriptor }, INDEX],
     ["a manifest announced as an index", { ...image, mediaType: undefined }, INDEX],
     ["an index announced as a manifest", { ...index, mediaType: undefined }, OCI],
     ["a manifest that says it is an index", { ...image, mediaType: INDEX }, INDEX],

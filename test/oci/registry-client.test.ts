@@ -273,6 +273,16 @@ describe("redirects", () => {
     expect(rig.requests.at(-1)!.headers["authorization"]).toBeUndefined();
   });
 
+  it("exchanges no token for a server that the registry leads to before it asks for any", async () => {
+    const rig = offline(
+      ({ url }) =>
+        url.href === BLOB_URL ? { status: 307, headers: { location: "https://cdn.example.net/b" } } : challenge(),
+      withCredentials,
+    );
+    expect(await failure(read(rig))).toMatchObject({ code: "REGISTRY_DENIED", details: { host: "cdn.example.net" } });
+    expect(rig.log()).toEqual([`GET ${BLOB_URL}`, "GET https://cdn.example.net/b"]);
+  });
+
   it("never goes from https to http", async () => {
     const rig = offline(
       redirecting("http://registry.example.com/b", () => ({ body: CONTENT })),
