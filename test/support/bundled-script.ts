@@ -1,13 +1,20 @@
 /** Runs TypeScript in a process of its own: to kill it, to take its rights away, to give it a tiny disk. */
 import { spawn, type ChildProcess, type SpawnOptions } from "node:child_process";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
 
+const folders = new Set<string>();
+process.once("exit", () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
 /** Bundles a module of the project, so that Node 20 runs it too. Gives the path of the bundle. */
 export async function bundle(source: string): Promise<string> {
-  const outfile = join(mkdtempSync(join(tmpdir(), "wasm-to-oci-script-")), "script.mjs");
+  const folder = mkdtempSync(join(tmpdir(), "wasm-to-oci-script-"));
+  folders.add(folder);
+  const outfile = join(folder, "script.mjs");
   await build({
     stdin: { contents: source, resolveDir: import.meta.dirname, loader: "ts" },
     outfile,
