@@ -7,6 +7,12 @@ import { base64Decode, type Bytes } from "./bytes.ts";
 import { FormatError, type WasmToOciError } from "./errors.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
 
+/** Of a key that somebody else chose, messages show this much. */
+const SHOWN_KEY_LENGTH = 100;
+
+/** Where a value stands. Put together when somebody asks: large documents have many places and no faults. */
+type Place = string | (() => string);
+
 /** Makes the error of a format from the text of a fault, so that each format keeps its own code. */
 export type CursorFault = (message: string) => WasmToOciError;
 
@@ -17,13 +23,17 @@ export function formatFault(code: ConstructorParameters<typeof FormatError>[0], 
 
 export class JsonCursor {
   readonly value: JsonValue | undefined;
-  readonly path: string;
+  private readonly place: Place;
   private readonly fault: CursorFault;
 
-  constructor(value: JsonValue | undefined, fault: CursorFault, path = "") {
+  constructor(value: JsonValue | undefined, fault: CursorFault, path: Place = "") {
     this.value = value;
-    this.path = path;
+    this.place = path;
     this.fault = fault;
+  }
+
+  get path(): string {
+    return textOf(this.place);
   }
 
   /** True where the member is absent. A `null` is present. */
@@ -64,20 +74,21 @@ export class JsonCursor {
   array(max: number): JsonCursor[] {
     if (!Array.isArray(this.value)) return this.mismatch("an array");
     if (this.value.length > max) this.fail(`expected at most ${max} elements, got ${this.value.length}`);
-    return this.value.map((element, index) => new JsonCursor(element, this.fault, `${this.path}[${index}]`));
+    return this.value.map((element, index) => new JsonCursor(element, this.fault, () => `${this.path}[${index}]`));
   }
 
   /** An object with known members; refuses keys that differ from a known one only by case. Others are kept. */
   object(known: readonly string[]): ObjectCursor {
     const object = this.plainObject();
-    const folded = new Map(known.map((key) => [foldCase(key), key]));
     for (const key of Object.keys(object)) {
-      const expected = folded.get(foldCase(key));
-      if (expected !== undefined && expected !== key) {
+      if (known.includes(key)) continue;
+      const folded = foldCase(key);
+      const expected = known.find((name) => foldCase(name) === folded);
+      if (expected !== undefined) {
         this.fail(`the key ${JSON.stringify(key)} differs from ${JSON.stringify(expected)} only by case`);
       }
     }
-    return new ObjectCursor(object, this.fault, this.path);
+    return new ObjectCursor(object, this.fault, this.place);
   }
 
   /** An object whose keys are data, e.g. target names, as [key, cursor] pairs; at most `max`. */
@@ -85,7 +96,7 @@ export class JsonCursor {
     const object = this.plainObject();
     const keys = Object.keys(object);
     if (keys.length > max) this.fail(`expected at most ${max} members, got ${keys.length}`);
-    return keys.map((key) => [key, new JsonCursor(object[key], this.fault, `${this.path}[${JSON.stringify(key)}]`)]);
+    return keys.map((key) => [key, new JsonCursor(object[key], this.fault, () => `${this.path}[${showKey(key)}]`)]);
   }
 
   private plainObject(): JsonObject {
@@ -101,17 +112,28 @@ export class JsonCursor {
 export class ObjectCursor {
   readonly value: JsonObject;
   private readonly fault: CursorFault;
-  private readonly path: string;
+  private readonly place: Place;
 
-  constructor(value: JsonObject, fault: CursorFault, path: string) {
+  constructor(value: JsonObject, fault: CursorFault, path: Place) {
     this.value = value;
     this.fault = fault;
-    this.path = path;
+    this.place = path;
   }
 
   field(key: string): JsonCursor {
-    return new JsonCursor(this.value[key], this.fault, this.path === "" ? key : `${this.path}.${key}`);
+    return new JsonCursor(this.value[key], this.fault, () => {
+      const path = textOf(this.place);
+      return path === "" ? key : `${path}.${key}`;
+    });
   }
+}
+
+function textOf(place: Place): string {
+  return typeof place === "string" ? place : place();
+}
+
+function showKey(key: string): string {
+  return JSON.stringify(key.length > SHOWN_KEY_LENGTH ? `${key.slice(0, SHOWN_KEY_LENGTH)}…` : key);
 }
 
 /** Folds case as Go's encoding/json does: U+017F is an s, U+212A a k. */

@@ -5,7 +5,7 @@
  */
 import { compareUtf8 } from "../base/bytes.ts";
 import { FormatError } from "../base/errors.ts";
-import { isJsonObject, type JsonValue } from "../base/json.ts";
+import { isJsonObject, type JsonObject, type JsonValue } from "../base/json.ts";
 
 /**
  * Writes a value in its one canonical form.
@@ -22,15 +22,27 @@ export function canonicalJson(value: JsonValue): string {
   if (value === null || typeof value === "boolean") return String(value);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (!isJsonObject(value)) throw fault(`a value of type ${typeof value}`);
-  const keys = Object.keys(value);
-  keys.sort(compareUtf8);
-  return `{${keys.map((key) => `${quote(key)}:${canonicalJson(value[key]!)}`).join(",")}}`;
+  return `{${sortedKeys(value)
+    .map((key) => `${quote(key)}:${canonicalJson(value[key]!)}`)
+    .join(",")}}`;
 }
 
+/** Above these, the order of UTF-16 units is not that of UTF-8 bytes. */
+const BEYOND_PLAIN_ORDER = /[\ud800-\uffff]/;
+
+function sortedKeys(object: JsonObject): string[] {
+  const keys = Object.keys(object);
+  if (keys.some((key) => BEYOND_PLAIN_ORDER.test(key))) keys.sort(compareUtf8);
+  else if (keys.some((key, index) => index > 0 && key < keys[index - 1]!)) keys.sort();
+  return keys;
+}
+
+const SPECIAL = /["\\\ud800-\udfff]/;
 const ESCAPED = /["\\]/g;
 const LONE_SURROGATE = /\p{Cs}/u;
 
 function quote(text: string): string {
+  if (!SPECIAL.test(text)) return `"${text}"`;
   if (LONE_SURROGATE.test(text)) throw fault("a lone surrogate");
   return `"${text.replace(ESCAPED, String.raw`\$&`)}"`;
 }
