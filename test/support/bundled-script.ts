@@ -4,16 +4,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "esbuild";
+import { onTestFinished } from "vitest";
 
-const folders = new Set<string>();
-process.once("exit", () => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
-});
-
-/** Bundles a module of the project, so that Node 20 runs it too. Gives the path of the bundle. */
+/** Bundles a module of the project for the length of a test, so that Node 20 runs it too. Gives the bundle's path. */
 export async function bundle(source: string): Promise<string> {
   const folder = mkdtempSync(join(tmpdir(), "wasm-to-oci-script-"));
-  folders.add(folder);
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   const outfile = join(folder, "script.mjs");
   await build({
     stdin: { contents: source, resolveDir: import.meta.dirname, loader: "ts" },
