@@ -120,6 +120,12 @@ describeWithPeers(["notary", "openssl"], "the notary command against our trust s
     expect(refused.status).toBe(1);
   });
 
+  it("lets a delegation that was removed be made again, going on where it was", async () => {
+    await succeeds("alice", "delegation", "add", "-p", GUN, "targets/releases", join(dir, "bob.pem"), "--all-paths");
+    await succeeds("bob", "add", "-p", GUN, "r3", file("r3", "release three"), "-r", "targets/releases");
+    expect(await listed("newcomer")).toContain("r3 targets/releases");
+  });
+
   /** The key's id, as alice sees it in a delegation that names it. */
   async function bobKeyId(): Promise<string> {
     await succeeds("scratch", "init", "scratch");

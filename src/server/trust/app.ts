@@ -160,7 +160,7 @@ async function lookUp(service: TrustService, route: DocumentRoute): Promise<Stor
   }
   if (role === "timestamp" || role === "snapshot") await renewIfDue(service, gun);
   if (!isDelegationRole(role)) return store.current(gun, role);
-  // A delegation that was deleted is still stored, but no snapshot names it.
+  // One that a client deleted from its snapshot is still stored; it is served by hash and version only.
   const snapshot = await store.current(gun, "snapshot");
   if (snapshot === undefined) return undefined;
   const { meta } = readSnapshot(decodeDocument(snapshot.bytes, "snapshot").signed);
@@ -173,6 +173,7 @@ function document(c: Context, route: DocumentRoute, { bytes, storedAt }: StoredD
     "Cache-Control": route.name === "current" ? CACHE.current : CACHE.consistent,
     "Content-Type": TEXT,
     "Last-Modified": storedAt.toUTCString().replace(/GMT$/, "UTC"),
+    "X-Content-Type-Options": "nosniff", // whoever may publish decides what these bytes look like
   });
 }
 

@@ -183,7 +183,9 @@ class UpdateValidation {
   }
 
   private async newSnapshot(root: ValidatedRoot): Promise<TrustDocument> {
-    const meta = this.reachable(await this.storedMeta());
+    // Entries of deleted delegations stay, as on notary-server: whoever makes the delegation again finds its last
+    // version there and goes on from it. Starting at 1 would be a rollback, to us and to clients that saw more.
+    const meta = new Map(await this.storedMeta());
     for (const role of ["root", "targets"]) {
       if (this.uploads.has(role) || meta.has(role)) continue;
       throw missingRole(role, `${role} is neither in the update nor on the server`);
@@ -193,20 +195,6 @@ class UpdateValidation {
     if (signed !== undefined) return signed;
     const reason = "no snapshot was included in update and server does not hold current snapshot key for repository";
     throw missingRole("snapshot", reason);
-  }
-
-  /** Leaves out delegations that this update deletes, with all below them. */
-  private reachable(meta: ReadonlyMap<string, FileMeta>): Map<string, FileMeta> {
-    const kept = new Map(meta);
-    const names = [...meta.keys()].filter((name) => isDelegationRole(name));
-    names.sort((a, b) => a.split("/").length - b.split("/").length);
-    for (const name of names) {
-      const parent = parentRole(name);
-      const delegations = this.uploads.has(parent) ? this.targets.get(parent)?.delegations.roles : undefined;
-      const isDeleted = delegations !== undefined && !delegations.some((delegation) => delegation.name === name);
-      if (isDeleted || (parent !== "targets" && !kept.has(parent))) kept.delete(name);
-    }
-    return kept;
   }
 
   private async newTimestamp(root: ValidatedRoot, snapshot: Uint8Array): Promise<TrustDocument> {

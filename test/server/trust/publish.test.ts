@@ -102,7 +102,7 @@ describe("a publish", () => {
     expect(await publisher.bytes("3.snapshot.json")).toEqual(await publisher.bytes("snapshot.json"));
   });
 
-  it("takes delegations with their parents, in whatever order they come, and drops deleted ones from the snapshot", async () => {
+  it("takes delegations with their parents, in whatever order they come, and lets a deleted one go on from its last version", async () => {
     const { publisher } = await collection();
     await publisher.initialise();
     const [alice, bob] = [await plainIdentity(), await plainIdentity()];
@@ -116,9 +116,15 @@ describe("a publish", () => {
     await publisher.publish({ "targets/a/b": await publisher.targetsBytes({ version: 2, signers: [bob] }) });
     expect([...(await snapshotMeta(publisher)).keys()]).toEqual(["root", "targets", "targets/a", "targets/a/b"]);
     await publisher.publish({ targets: await publisher.targetsBytes({ version: 3 }) });
-    expect([...(await snapshotMeta(publisher)).keys()]).toEqual(["root", "targets"]);
-    expect((await publisher.get("targets/a.json")).status).toBe(404);
-    expect((await publisher.get("targets/a/b.json")).status).toBe(404);
-    expect((await publisher.get("1.targets/a.json")).status).toBe(200);
+    const refused = await publisher.post({
+      "targets/a": await publisher.targetsBytes({ version: 2, signers: [alice] }),
+    });
+    expect(await faultOf(refused)).toMatchObject({ code: "INVALID_UPDATE", detail: { Name: "ErrBadTargets" } });
+    expect([...(await snapshotMeta(publisher)).keys()]).toContain("targets/a");
+    await publisher.publish({
+      targets: await publisher.targetsBytes({ version: 4, delegations: [delegate("targets/a", alice)] }),
+      "targets/a": await publisher.targetsBytes({ version: 2, signers: [alice] }),
+    });
+    expect(await publisher.bytes("targets/a.json")).toEqual(publisher.files["targets/a"]);
   });
 });
