@@ -4,7 +4,7 @@
  * uploads under way (`uploads/`) and changes under way (`intents/`). Tags and records are read from the files at
  * every request: nothing is cached, so a restored backup or a repaired file counts at once.
  */
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { StorageError } from "../../base/errors.ts";
 import type { Clock } from "../../base/runtime.ts";
@@ -16,6 +16,7 @@ import {
   ensureDirectory,
   fileExists,
   namesIn,
+  putFile,
   removeFile,
   touchFile,
 } from "./durable-files.ts";
@@ -37,6 +38,8 @@ export interface RegistryStoreOptions {
   readonly now?: Clock;
 }
 
+/** Changes with every change of the directory that older versions would not understand. */
+const FORMAT = 1;
 /** How long to wait for another process to end: its last requests, when a service is restarted. */
 const LOCK_WAIT_MS = 10_000;
 
@@ -57,6 +60,7 @@ export async function openRegistryStore(dir: string, options: RegistryStoreOptio
   }
   const unlock = await holdLock(join(dir, "lock"));
   try {
+    await checkFormat(dir);
     const layout = await openOciLayout(dir);
     const repositories = join(dir, "repositories");
     await ensureDirectory(repositories);
@@ -95,6 +99,27 @@ export async function openRegistryStore(dir: string, options: RegistryStoreOptio
     await unlock();
     throw storageError(error, "open", dir);
   }
+}
+
+/**
+ * Makes sure that the directory is a registry's: content without a link is removed after a crash, and in a layout
+ * of somebody else that would be all of it.
+ */
+async function checkFormat(dir: string): Promise<void> {
+  const marker = join(dir, "registry.json");
+  const text = JSON.stringify({ format: FORMAT });
+  if (await fileExists(marker)) {
+    if ((await readFile(marker, "utf8")).trim() === text) return;
+    throw new StorageError("STATE_INVALID", `${marker} does not say ${text}`, {
+      hint: "A newer version made this directory; use that version",
+    });
+  }
+  if (await fileExists(join(dir, "oci-layout"))) {
+    throw new StorageError("STATE_INVALID", `${dir} holds an OCI layout that is not a registry's`, {
+      hint: "Choose an empty directory, and push the layout's content to the registry",
+    });
+  }
+  await putFile(marker, text);
 }
 
 /** Holds a lock until the returned function is called. */

@@ -19,6 +19,8 @@ import type { UploadChunk, UploadStore } from "./store.ts";
 
 /** A push takes minutes; a day lets one that was interrupted go on tomorrow. */
 const UPLOAD_MAX_AGE_MS = 24 * 60 * 60 * 1000;
+/** With too many open uploads, those that nobody added to for this long make room. */
+const UPLOAD_MAX_AGE_FULL_MS = 60 * 60 * 1000;
 /** How often abandoned uploads are looked for, at most. */
 const SWEEP_INTERVAL_MS = 10 * 60 * 1000;
 /** Uploads that may be open at once: each costs a file, and a client that never ends one could open any number. */
@@ -61,6 +63,7 @@ export class FileUploads implements UploadStore {
 
   async start(repository: string, algorithm: HashAlgorithm): Promise<string> {
     await this.sweepNowAndThen();
+    if (this.known.size >= MAX_OPEN_UPLOADS) await this.sweep(UPLOAD_MAX_AGE_FULL_MS);
     if (this.known.size >= MAX_OPEN_UPLOADS) {
       throw new RegistryFault("TOOMANYREQUESTS", `${this.known.size} uploads are open`, {
         headers: { "retry-after": String(RETRY_AFTER_S) },
@@ -133,8 +136,8 @@ export class FileUploads implements UploadStore {
   }
 
   /** Removes uploads that nobody has added to for too long, and gets to know the others. */
-  async sweep(): Promise<void> {
-    const oldest = this.options.now().getTime() - UPLOAD_MAX_AGE_MS;
+  async sweep(maxAgeMs = UPLOAD_MAX_AGE_MS): Promise<void> {
+    const oldest = this.options.now().getTime() - maxAgeMs;
     for (const repository of await namesIn(this.dir)) {
       for (const id of await namesIn(join(this.dir, repository))) {
         const path = join(this.dir, repository, id);

@@ -44,6 +44,28 @@ test("refuses a directory that it cannot use, and says so", async () => {
   await expect(openRegistryStore(join(file, "data"))).rejects.toMatchObject({ code: "FILE_NOT_FOUND" });
 });
 
+describe("a directory that is not a registry's is refused, and nothing in it changes:", () => {
+  test("an OCI layout of another tool", async () => {
+    const dir = join(registry.dir, "layout");
+    mkdirSync(join(dir, "blobs/sha256"), { recursive: true });
+    writeFileSync(join(dir, "oci-layout"), '{"imageLayoutVersion":"1.0.0"}');
+    writeFileSync(join(dir, "blobs/sha256", "a".repeat(64)), "theirs");
+    const before = registry.snapshot();
+    await expect(openRegistryStore(dir)).rejects.toMatchObject({ code: "STATE_INVALID" });
+    expect(registry.snapshot()).toEqual(before);
+  });
+
+  test("one of a newer version", async () => {
+    await registry.store.close();
+    writeFileSync(join(registry.dir, "registry.json"), '{"format":2}');
+    const before = registry.snapshot();
+    await expect(openRegistryStore(registry.dir)).rejects.toMatchObject({ code: "STATE_INVALID" });
+    expect(registry.snapshot()).toEqual(before);
+    writeFileSync(join(registry.dir, "registry.json"), '{"format":1}');
+    registry = await openTestRegistry({ dir: registry.dir });
+  });
+});
+
 describe("after a crash", () => {
   test("content that was stored and not linked yet is removed; linked content stays", async () => {
     await registry.pushImage("acme/app", "v1");

@@ -314,3 +314,12 @@ test("opens a bounded number of uploads, and more when some have ended", async (
   expect(await registry.store.uploads.cancel("acme/app", ids[0]!)).toBe(true);
   await start();
 });
+
+test("makes room for new uploads by those that nobody added to for an hour", async () => {
+  let now = new Date();
+  registry = await registry.reopen({ now: () => now });
+  await Promise.all(Array.from({ length: 1000 }, () => registry.store.uploads.start("acme/app", "sha256")));
+  now = new Date(now.getTime() + 61 * 60 * 1000);
+  await start();
+  expect(openUploads()).toBe(1);
+});
