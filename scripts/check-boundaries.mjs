@@ -22,8 +22,6 @@ export const ALLOWED = {
 /** folder → packages it may import; folders of Node may import node:* as well. */
 export const PACKAGES = {
   base: ["@noble/hashes"],
-  keys: ["asn1js"],
-  node: ["asn1js"],
   server: ["hono", "@hono/node-server", "pino", "@photostructure/sqlite"],
   cli: ["commander", "@clack/prompts"],
 };
