@@ -117,7 +117,8 @@ function keysAfterChange(
 
 function fileMeta({ length, hashes, custom }: TargetContent): FileMeta {
   const raw = new Map<string, Bytes>();
-  for (const [algorithm, hex] of Object.entries(hashes)) {
+  for (const algorithm of ["sha256", "sha512"] as const) {
+    const hex = hashes[algorithm];
     if (hex !== undefined) raw.set(algorithm, hexDecode(hex)!);
   }
   return custom === undefined || custom === null ? { length, hashes: raw } : { length, hashes: raw, custom };

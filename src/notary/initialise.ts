@@ -18,7 +18,7 @@ import {
   type Published,
   type PublishEnvironment,
 } from "./publish.ts";
-import { certifiedKeyId, certifyRootKey } from "./root-keys.ts";
+import { certifiedKeyId, certifyRootKey, openKey } from "./root-keys.ts";
 import { signDraft, type SignedFile } from "./sign-documents.ts";
 import type { SigningKeys } from "./signing-keys.ts";
 
@@ -95,17 +95,6 @@ async function rootSigner(keys: SigningKeys, options: NewCollectionOptions, made
   const key = await PrivateKey.generate("ecdsa-p256");
   made.push(await keys.store.add(key, { role: "root" }, keys.passphrases));
   return key;
-}
-
-/** Opens a key that the caller named. @throws {TrustError} KEY_MISSING, KEY_PASSPHRASE */
-export async function openKey(keys: SigningKeys, id: string, role: string): Promise<Signer> {
-  const signer = await keys.store.open(id, keys.passphrases);
-  if (signer !== undefined) return signer;
-  throw new TrustError("KEY_MISSING", `the ${role} key ${id} is not in ${keys.location}`, {
-    role,
-    hint: "Bring it with `wasm-to-oci key import`",
-    details: { missing: [id], location: keys.location },
-  });
 }
 
 /** The state before a collection's first version. */

@@ -11,14 +11,12 @@ import type { Change } from "./changes.ts";
 import { documentsOf } from "./documents.ts";
 import { Draft } from "./draft.ts";
 import { applyChanges } from "./editor.ts";
+import { renewRootChanges, ROOT_RENEWAL_MS, rootGoodUntil } from "./root-keys.ts";
 import { validateRoot } from "./root-validation.ts";
 import { signDraft, type SignedFile } from "./sign-documents.ts";
 import { roleKeys, type SigningKeys } from "./signing-keys.ts";
 import type { NotaryState } from "./state.ts";
 import { decodeDocument } from "./wire.ts";
-
-/** Notary's clients sign root again when it has less than this left. */
-const ROOT_RENEWAL_MS = 183 * 86_400_000;
 
 /** A collection as one publisher reaches it. */
 export interface CollectionAccess {
@@ -74,7 +72,7 @@ export async function publishChanges(
     const draft = new Draft(documentsOf(state, versions));
     await applyChanges(draft, await compute(draft, state));
     if (!draft.isChanged) return { state, files: [], warnings: [] };
-    const warnings = await renewRoot(draft, state, keys, now);
+    const warnings = await renewRoot(access.gun, draft, state, keys, now);
     const files = await signDraft(draft, keys, { now, snapshot: await holdsSnapshotKey(draft, keys) });
     await checkSignedRoot(access.gun, files, state, now);
     try {
@@ -220,15 +218,22 @@ async function holdsSnapshotKey(draft: Draft, keys: SigningKeys): Promise<boolea
 }
 
 /** Signs root again in good time where its key is at hand; a publish does not fail for want of it. */
-async function renewRoot(draft: Draft, state: NotaryState, keys: SigningKeys, now: Clock): Promise<string[]> {
-  if (draft.dirty.has("root") || state.root.expires.getTime() - now().getTime() > ROOT_RENEWAL_MS) return [];
+async function renewRoot(
+  gun: string,
+  draft: Draft,
+  state: NotaryState,
+  keys: SigningKeys,
+  now: Clock,
+): Promise<string[]> {
+  const end = rootGoodUntil(state.root);
+  if (draft.dirty.has("root") || end.getTime() - now().getTime() > ROOT_RENEWAL_MS) return [];
   const { roles, keys: listed } = draft.root;
   const signers = await roleKeys("root", roles.get("root")!, listed, "the metadata of root");
   if (await keys.canOpen(signers)) {
-    draft.dirty.add("root");
+    await applyChanges(draft, await renewRootChanges(state.root, gun, keys, now));
     return [];
   }
-  const day = state.root.expires.toISOString().slice(0, 10);
+  const day = end.toISOString().slice(0, 10);
   return [
     `root expires on ${day} and could not be signed again: its key is not at hand; its holder must run \`wasm-to-oci trust repair\``,
   ];

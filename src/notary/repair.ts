@@ -9,6 +9,7 @@ import { documentsOf } from "./documents.ts";
 import { isTargetsRole } from "./roles.ts";
 import { publishChanges, readBack, type Published, type PublishEnvironment } from "./publish.ts";
 import { canSign } from "./role-choice.ts";
+import { renewRootChanges, rootGoodUntil } from "./root-keys.ts";
 import { verifiedRoles, type NotaryState } from "./state.ts";
 import type { SigningKeys } from "./signing-keys.ts";
 
@@ -48,7 +49,7 @@ export async function repairCollection(
   const access = collection.pastExpiry();
   const published = await publishChanges(
     access,
-    async (draft, state) => renewals(draft, due(state!, limit), keys),
+    (draft, state) => renewals(draft, state!, limit, collection.gun, environment),
     environment,
   );
   const repaired = published.files.map(({ role }) => role);
@@ -66,15 +67,24 @@ export async function repairCollection(
 }
 
 function due(state: NotaryState, limit: number): { role: string; expires: Date }[] {
-  return verifiedRoles(state).filter(({ expires }) => expires.getTime() <= limit);
+  return verifiedRoles(state)
+    .map(({ role, expires }) => ({ role, expires: role === "root" ? rootGoodUntil(state.root) : expires }))
+    .filter(({ expires }) => expires.getTime() <= limit);
 }
 
-async function renewals(draft: Draft, roles: readonly { role: string }[], keys: SigningKeys): Promise<Change[]> {
+async function renewals(
+  draft: Draft,
+  state: NotaryState,
+  limit: number,
+  gun: string,
+  { keys, now }: PublishEnvironment,
+): Promise<Change[]> {
   const changes: Change[] = [];
-  for (const { role } of roles) {
+  for (const { role } of due(state, limit)) {
     if (!(await isRenewable(draft, role, keys))) continue;
-    if (isTargetsRole(role)) changes.push({ action: "witness", role });
-    else changes.push({ action: "renew", role: role === "root" ? role : "snapshot" });
+    if (role === "root") changes.push(...(await renewRootChanges(state.root, gun, keys, now)));
+    else if (isTargetsRole(role)) changes.push({ action: "witness", role });
+    else changes.push({ action: "renew", role: "snapshot" });
   }
   return changes;
 }

@@ -6,10 +6,12 @@ import { createSelfSignedCertificate, parseCertificates } from "../keys/certific
 import { canonicalKeyId } from "../keys/notary-key-id.ts";
 import { formatPem } from "../keys/pem.ts";
 import type { Signer } from "../keys/signer.ts";
-import type { NewKey } from "./changes.ts";
-import type { NotaryKey } from "./metadata.ts";
+import type { Change, NewKey } from "./changes.ts";
+import type { NotaryKey, NotaryRoot } from "./metadata.ts";
 import { keyIdOf } from "./public-keys.ts";
 import { EXPIRY_DAYS } from "./sign-documents.ts";
+import type { SigningKeys } from "./signing-keys.ts";
+import type { VerifiedDelegator } from "./state.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -50,6 +52,58 @@ export async function certifyRootKey(
   }
   const key: NotaryKey = { keytype: `${type}-x509`, public: utf8Encode(pem) };
   return { key, keyId: await keyIdOf(key), canonicalId };
+}
+
+/** Notary's clients sign root again when it has less than this left. */
+export const ROOT_RENEWAL_MS = 183 * DAY_MS;
+
+/** Until when a root is good: its own expiry, or the end of the certificates that its threshold needs. */
+export function rootGoodUntil({ metadata, keys, expires }: VerifiedDelegator<NotaryRoot>): Date {
+  const { keyIds, threshold } = metadata.roles.get("root")!;
+  const ends = keyIds.flatMap((id) => keys.get(id)?.certificates[0]?.notAfter.getTime() ?? []);
+  ends.sort((a, b) => b - a);
+  return new Date(Math.min(expires.getTime(), ends[threshold - 1] ?? 0));
+}
+
+/**
+ * The changes that keep root good for its next period: signed again, and its certificates made anew where they would
+ * run out before it. Notary's client renews only the former, so its collections end with their first certificate.
+ *
+ * A certificate that somebody else issued is left as it is: only they can renew it.
+ */
+export async function renewRootChanges(
+  root: VerifiedDelegator<NotaryRoot>,
+  gun: string,
+  keys: SigningKeys,
+  now: Clock,
+): Promise<Change[]> {
+  const listed = root.metadata.roles.get("root")!.keyIds.flatMap((id) => root.keys.get(id) ?? []);
+  const renewed: NewKey[] = [];
+  for (const { keyId, canonicalId, certificates } of listed) {
+    const [leaf] = certificates;
+    const key = root.metadata.keys.get(keyId)!;
+    const ends = leaf !== undefined && leaf.notAfter.getTime() - now().getTime() <= ROOT_RENEWAL_MS;
+    if (!ends || canonicalId === undefined || certificates.length > 1 || !(await leaf.isSignedBy(leaf.publicKey))) {
+      renewed.push({ key, keyId, canonicalId: canonicalId ?? keyId });
+      continue;
+    }
+    renewed.push(await certifyRootKey(gun, await openKey(keys, canonicalId, "root"), { now }));
+  }
+  return [
+    { action: "replace-keys", role: "root", keys: renewed },
+    { action: "renew", role: "root" },
+  ];
+}
+
+/** Opens a key that has to be there. @throws {TrustError} KEY_MISSING, KEY_PASSPHRASE */
+export async function openKey(keys: SigningKeys, id: string, role: string): Promise<Signer> {
+  const signer = await keys.store.open(id, keys.passphrases);
+  if (signer !== undefined) return signer;
+  throw new TrustError("KEY_MISSING", `the ${role} key ${id} is not in ${keys.location}`, {
+    role,
+    hint: "Bring it with `wasm-to-oci key import`",
+    details: { missing: [id], location: keys.location },
+  });
 }
 
 /** The id of the key that a PEM bundle's first certificate is for. @throws {FormatError} CERTIFICATE_INVALID */

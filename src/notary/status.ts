@@ -1,6 +1,7 @@
 /** What a collection looks like to its key holders: versions, dates, keys, and which of them are at hand. */
 import { documentsOf } from "./documents.ts";
 import { Draft } from "./draft.ts";
+import { rootGoodUntil } from "./root-keys.ts";
 import { keysOfRole } from "./sign-documents.ts";
 import type { SigningKeys } from "./signing-keys.ts";
 import type { NotaryState } from "./state.ts";
@@ -64,8 +65,8 @@ export async function statusOf(state: NotaryState, keys: SigningKeys, now: Date)
       signable: new Set(list.filter((key) => key.held).map(({ keyId }) => keyId)).size >= signers.threshold,
     };
   };
-  const base = [state.root, state.timestamp, state.snapshot].map(({ role, metadata, expires }) =>
-    describe(role, { version: metadata.version, expires }),
+  const base = [{ ...state.root, expires: rootGoodUntil(state.root) }, state.timestamp, state.snapshot].map(
+    ({ role, metadata, expires }) => describe(role, { version: metadata.version, expires }),
   );
   const { metadata, expires } = state.targets;
   const top = describe("targets", { version: metadata.version, expires, targets: metadata.targets.size });

@@ -168,6 +168,28 @@ describe("a first publish", () => {
     expect(await listed(world)).toEqual(["evil"]);
   });
 
+  test("is no success where the server then shows somebody else's collection", async () => {
+    const world = createWorld();
+    const evil = createWorld();
+    await evil.machine().source.publish(GUN, () => add("evil"), REFUSE);
+    let published = false;
+    world.server.afterwards = (request, path) => {
+      published ||= isUpload(request, path);
+      return undefined;
+    };
+    world.server.intercept = (request) => (published ? evil.server.transport(request) : undefined);
+    const { source, keyStore } = world.machine();
+    await expect(source.publish(GUN, () => add("v1"), REFUSE)).rejects.toMatchObject({
+      code: "PUBLISH_UNREADABLE",
+      cause: expect.objectContaining({ code: "PIN_MISMATCH" }) as unknown,
+    });
+    expect(await source.isKnown(GUN)).toBe(false);
+    expect(await keyStore.list()).toHaveLength(3);
+    world.server.intercept = undefined;
+    await source.publish(GUN, () => add("v2"), REFUSE);
+    expect(await listed(world)).toEqual(["v1", "v2"]);
+  });
+
   test("knows its own root key on another machine, so that no first use is needed", async () => {
     const world = createWorld();
     const { source, keyStore } = world.machine();
