@@ -19,8 +19,8 @@ import { storageError, syncDirectory, withLock, writeFileAtomic } from "./files.
 
 /** The largest document that a client downloads. */
 const MAX_DOCUMENT_BYTES = 100 * 1024 * 1024;
-/** Two roots of 4 MiB at most, in base64. */
-const MAX_STATE_BYTES = 16 * 1024 * 1024;
+/** Two roots of 1 MiB at most, in base64, and the versions of 1,024 roles. */
+const MAX_STATE_BYTES = 4 * 1024 * 1024;
 /** Files looked at below a collection's `metadata/targets`; a client loads at most 256 delegations. */
 const MAX_FILES = 4096;
 

@@ -7,8 +7,8 @@ import type { FileMeta } from "./metadata.ts";
 import type { RoleDocuments } from "./metadata-store.ts";
 import type { DocumentOrigin } from "./state.ts";
 
-/** A root holds the certificates of all its predecessors, some 700 bytes each. */
-const MAX_ROOT_BYTES = 4 * 1024 * 1024;
+/** A root holds the certificates of all its predecessors, some 900 bytes each: enough for a thousand. */
+const MAX_ROOT_BYTES = 1024 * 1024;
 /** Notary's own limit; real ones have 500 bytes. */
 const MAX_TIMESTAMP_BYTES = 1024 * 1024;
 /** Some 300 bytes per role. */

@@ -115,34 +115,41 @@ async function startFromOlder(
   pin: NotaryPin,
 ): Promise<Bytes | undefined> {
   const { version } = readRoot(decodeDocument(newest, "root").signed);
-  const older = await fetchVersions(source, Math.max(1, version - MAX_ROTATIONS), version - 1);
-  for (let index = older.length - 1; index >= 0; index--) {
-    const anchor = older[index];
-    if (anchor === undefined) continue;
-    try {
-      await set.startFromNew(anchor, pin, false);
-    } catch (error) {
-      if (error instanceof TrustError || error instanceof FormatError) continue;
-      throw error;
+  const oldest = Math.max(1, version - MAX_ROTATIONS);
+  for (let last = version - 1; last >= oldest; last -= PARALLEL) {
+    const older = await fetchVersions(source, Math.max(oldest, last - PARALLEL + 1), last);
+    for (const anchor of [...older].reverse()) {
+      if (anchor === undefined || !(await isVouchedFor(set, anchor, pin))) continue;
+      await advanceTo(set, source, newest);
+      return anchor;
     }
-    await advanceTo(set, source, newest);
-    return anchor;
   }
   return undefined;
 }
 
-/** Goes from the trusted root to a newer one, over every version in between. */
+async function isVouchedFor(set: NotaryTrustedSet, root: Bytes, pin: NotaryPin): Promise<boolean> {
+  try {
+    await set.startFromNew(root, pin, false);
+    return true;
+  } catch (error) {
+    if (error instanceof TrustError || error instanceof FormatError) return false;
+    throw error;
+  }
+}
+
+/** Goes from the trusted root to a newer one, over every version in between; few are in memory at a time. */
 async function advanceTo(set: NotaryTrustedSet, source: DocumentSource, newest: Bytes): Promise<void> {
   const { document, metadata } = set.newestRoot;
   if (equalBytes(newest, document.bytes)) return;
   const { version } = readRoot(decodeDocument(newest, "root").signed);
   checkNotOlder("root", version, metadata.version);
   if (version - metadata.version > MAX_ROTATIONS) throw tooManyRotations(metadata.version, version);
-  const between = await fetchVersions(source, metadata.version + 1, version - 1);
-  for (const [index, root] of between.entries()) {
-    const number = metadata.version + 1 + index;
-    if (root === undefined) throw withheld(`root of version ${number}`, source, `it has version ${version}`);
-    await set.advanceRoot(root);
+  for (let first = metadata.version + 1; first < version; first += PARALLEL) {
+    const between = await fetchVersions(source, first, Math.min(first + PARALLEL, version) - 1);
+    for (const [index, root] of between.entries()) {
+      if (root === undefined) throw withheld(`root of version ${first + index}`, source, `it has version ${version}`);
+      await set.advanceRoot(root);
+    }
   }
   await set.advanceRoot(newest);
 }
@@ -159,15 +166,9 @@ async function advanceFurther(set: NotaryTrustedSet, source: DocumentSource): Pr
   }
 }
 
-async function fetchVersions(source: DocumentSource, first: number, last: number): Promise<(Bytes | undefined)[]> {
-  const roots: (Bytes | undefined)[] = [];
-  for (let version = first; version <= last; version += PARALLEL) {
-    const count = Math.min(PARALLEL, last - version + 1);
-    roots.push(
-      ...(await Promise.all(Array.from({ length: count }, (_, index) => source.rootVersion(version + index)))),
-    );
-  }
-  return roots;
+/** All versions of a span that is never longer than `PARALLEL`, side by side. */
+function fetchVersions(source: DocumentSource, first: number, last: number): Promise<(Bytes | undefined)[]> {
+  return Promise.all(Array.from({ length: last - first + 1 }, (_, index) => source.rootVersion(first + index)));
 }
 
 function tooManyRotations(from: number, to: number): FormatError {

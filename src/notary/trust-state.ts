@@ -8,7 +8,7 @@ import { JsonCursor } from "../base/json-cursor.ts";
 import { parseJson } from "../base/json.ts";
 import { collectionName, type CollectionKey } from "./metadata-store.ts";
 
-/** Roles whose versions are remembered; a client loads no more. */
+/** Roles whose versions are remembered: four times what a client loads, so that delegations may come and go. */
 const MAX_ROLES = 1024;
 /** The form of the stored state; another number is a newer program's. */
 const FORMAT = 1;
@@ -79,8 +79,6 @@ export function mergeTrustState(stored: TrustState | undefined, seen: TrustState
     );
   }
   const newer = stored.rootVersion > seen.rootVersion ? stored : seen;
-  const versions = new Map(stored.versions);
-  for (const [role, version] of seen.versions) versions.set(role, Math.max(version, versions.get(role) ?? 0));
   return {
     root: newer.root,
     rootVersion: newer.rootVersion,
@@ -88,8 +86,26 @@ export function mergeTrustState(stored: TrustState | undefined, seen: TrustState
     firstUse: stored.firstUse,
     since: stored.since,
     checkedAt: new Date(Math.max(stored.checkedAt.getTime(), seen.checkedAt.getTime())),
-    versions,
+    versions: mergeVersions(stored.versions, seen.versions),
   };
+}
+
+/** The higher version of each role. A publisher who invents delegations forever pushes out those gone longest. */
+function mergeVersions(
+  stored: ReadonlyMap<string, number>,
+  seen: ReadonlyMap<string, number>,
+): ReadonlyMap<string, number> {
+  const versions = new Map(stored);
+  for (const [role, version] of seen) {
+    const highest = Math.max(version, versions.get(role) ?? 0);
+    versions.delete(role); // to the end: the order is that of when a role was last seen
+    versions.set(role, highest);
+  }
+  for (const role of versions.keys()) {
+    if (versions.size <= MAX_ROLES) break;
+    versions.delete(role);
+  }
+  return versions;
 }
 
 /** Writes state as the JSON text that stores keep. */

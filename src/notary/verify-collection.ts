@@ -1,4 +1,5 @@
 /** One pass of the client workflow over whatever source of documents: root, timestamp, snapshot, targets, delegations. */
+import { FormatError } from "../base/errors.ts";
 import type { FileMeta } from "./metadata.ts";
 import type { DocumentSource, SourcedDocument } from "./document-source.ts";
 import { walkToNewestRoot, withheld, type Anchor, type RootTrust } from "./root-walk.ts";
@@ -7,6 +8,8 @@ import { NotaryTrustedSet, type WantedDelegation } from "./trusted-set.ts";
 
 /** Delegations fetched at once. */
 const PARALLEL = 16;
+/** All delegations of a collection together: they are held in memory. */
+const MAX_DELEGATIONS_BYTES = 256 * 1024 * 1024;
 
 export interface VerifyOptions extends RootTrust {
   /** The server's address, kept in the state. */
@@ -50,8 +53,11 @@ async function obtain(source: DocumentSource, role: string, expected: FileMeta):
 /** Level by level, the documents of one level side by side. */
 async function addDelegations(set: NotaryTrustedSet, source: DocumentSource): Promise<void> {
   let delegators = ["targets"];
+  let size = 0;
   while (delegators.length > 0) {
     const level = delegators.flatMap((role) => set.delegationsOf(role));
+    for (const { expected } of level) size += expected?.length ?? 0;
+    if (size > MAX_DELEGATIONS_BYTES) throw tooLarge(size);
     for (let start = 0; start < level.length; start += PARALLEL) {
       const batch = level.slice(start, start + PARALLEL);
       const documents = await Promise.all(batch.map((wanted) => obtainDelegation(source, wanted)));
@@ -69,4 +75,14 @@ async function obtainDelegation(
   { delegation, expected }: WantedDelegation,
 ): Promise<SourcedDocument | undefined> {
   return expected && obtain(source, delegation.name, expected);
+}
+
+function tooLarge(size: number): FormatError {
+  return new FormatError(
+    "LIMIT_EXCEEDED",
+    `the delegations have ${size} bytes, the limit is ${MAX_DELEGATIONS_BYTES}`,
+    {
+      details: { limit: MAX_DELEGATIONS_BYTES, got: size },
+    },
+  );
 }

@@ -342,6 +342,17 @@ describe("failing closed", () => {
     expect(await refusalOf(harness)).toMatchObject({ code: "LIMIT_EXCEEDED", details: { role: "targets" } });
   });
 
+  it("refuses delegations that are together more than a client may be made to hold", async () => {
+    for (const name of ["a", "b", "c", "d"]) await repository.delegate(`targets/${name}`);
+    repository.edits.set("snapshot", (signed) => {
+      const meta = signed["meta"] as Record<string, { length: number }>;
+      for (const name of ["a", "b", "c", "d"]) meta[`targets/${name}`]!.length = 90 * 1024 * 1024;
+    });
+    await repository.publish();
+    expect(await refusalOf(harness)).toMatchObject({ code: "LIMIT_EXCEEDED" });
+    expect(repository.requests.some((file) => file.startsWith("targets/"))).toBe(false);
+  });
+
   it("stops where the caller stops it", async () => {
     const abort = new AbortController();
     repository.onRequest = () => abort.abort(new Error("enough"));

@@ -51,6 +51,19 @@ describe("joining what was seen with what is stored", () => {
     expect(other).toMatchObject({ root: seen.root, rootVersion: 2, checkedAt: seen.checkedAt });
   });
 
+  it("stays readable, however many delegations somebody invents", () => {
+    let kept = state();
+    for (let round = 0; round < 6; round++) {
+      const names = Array.from({ length: 250 }, (_, index) => [`targets/r${round}-${index}`, 1] as const);
+      kept = mergeTrustState(kept, state({ versions: new Map([["targets", round + 1], ...names]) }));
+    }
+    expect(kept.versions.size).toBe(1024);
+    expect(kept.versions.get("targets")).toBe(6);
+    expect(kept.versions.has("targets/r5-0")).toBe(true);
+    expect(kept.versions.has("targets/r0-0")).toBe(false);
+    expect(decodeTrustState(APP, encodeTrustState(APP, kept))).toEqual(kept);
+  });
+
   it("refuses two roots of one version", () => {
     expect(() => mergeTrustState(state(), state({ root: utf8Encode("root 1, of somebody else") }))).toThrow(
       expect.objectContaining({ code: "ROOT_UNTRUSTED", kind: "untrusted" }),
