@@ -86,6 +86,7 @@ const TRUST_CODES = {
   METADATA_TAMPERED: "tampered",
   METADATA_EXPIRED: "expired",
   METADATA_ROLLED_BACK: "rolled-back",
+  CLOCK_BEHIND: "expired",
   SIGNATURE_THRESHOLD: "untrusted",
   ROOT_UNTRUSTED: "untrusted",
   PIN_MISMATCH: "untrusted",

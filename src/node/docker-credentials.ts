@@ -156,7 +156,8 @@ class AuthConfig {
   }
 
   helperFor(registry: string): string | undefined {
-    return this.helpers.get(registry) ?? this.defaultHelper;
+    const own = this.helpers.get(registry); // an empty one means the file, for this registry
+    return own === undefined ? this.defaultHelper : own === "" ? undefined : own;
   }
 
   /** Every key that names the registry itself, in whatever spelling. */

@@ -9,7 +9,7 @@ import { readBody, type StreamBody, type Transport } from "../../src/base/http.t
 import { createNodeTransport } from "../../src/node/transport.ts";
 import { collect } from "../support/registry-rig.ts";
 
-const IDLE_MS = 150;
+const IDLE_MS = 400;
 
 interface Implementation {
   readonly name: string;
@@ -225,7 +225,7 @@ describe.each(IMPLEMENTATIONS)("the transport of $name", ({ open }) => {
     respond = () => undefined;
     expect(await failure(transport({ method: "GET", url }))).toMatchObject({
       code: "TIMEOUT",
-      details: { seconds: 0.15 },
+      details: { seconds: IDLE_MS / 1000 },
     });
   });
 
@@ -244,7 +244,7 @@ describe.each(IMPLEMENTATIONS)("the transport of $name", ({ open }) => {
           clearInterval(timer);
           response.end();
         }
-      }, IDLE_MS / 3);
+      }, IDLE_MS / 4);
     };
     const response = await transport({ method: "GET", url });
     expect(await collect(response.body)).toHaveLength(8);

@@ -167,6 +167,19 @@ describe("reading", () => {
     expect(JSON.stringify([error.message, error.hint, error.details])).not.toMatch(/canary|Y2FuYXJ5/);
   });
 
+  it.each(["../../bin/sh", "a/b", "x; touch y", ".", "a b", "-x"])(
+    "starts nothing for the helper name %j",
+    async (name) => {
+      await mkdir(join(home, "bin", "docker-credential-a"), { recursive: true });
+      await docker({ credHelpers: { "ghcr.io": name } });
+      const error = await failure(credentials.get("ghcr.io"));
+      expect([error.code, error.message]).toEqual([
+        "CREDENTIALS_INVALID",
+        expect.stringContaining("is not a credential helper's name"),
+      ]);
+    },
+  );
+
   it("says that a file cannot be read", async () => {
     await mkdir(join(home, ".docker/config.json"), { recursive: true });
     expect((await failure(credentials.get("ghcr.io"))).kind).toBe("storage");
@@ -183,6 +196,12 @@ describe("credential helpers", () => {
     expect(await credentials.get("ghcr.io")).toEqual(ANN);
     expect(await readFile(join(home, "helper.log"), "utf8")).toBe("get ghcr.io\nget ghcr.io\n");
     expect(await credentials.get("docker.io")).toMatchObject({ username: "two" });
+  });
+
+  it("takes an empty helper for the file", async () => {
+    const entry = { auth: auth("ann", "canary:pass") };
+    await docker({ credsStore: "absent", credHelpers: { "ghcr.io": "" }, auths: { "ghcr.io": entry } });
+    expect(await credentials.get("ghcr.io")).toEqual(ANN);
   });
 
   it("knows Docker Hub by its old address", async () => {

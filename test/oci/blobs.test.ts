@@ -145,7 +145,7 @@ describe("blobs.get", () => {
 
   it("ends a connection that falls silent, after one more try", async () => {
     transport.close();
-    transport = testTransport(100);
+    transport = testTransport(300);
     rig = registryRig(registry.host, transport);
     registry.setFault(() => ({ alter: (honest) => honest, stallAfter: 1000 }));
     expect((await failure(collect(rig.repository.blobs.get(BLOB)))).code).toBe("TIMEOUT");
@@ -195,6 +195,21 @@ describe("blobs.put", () => {
     expect(registry.requests[2]!.headers["content-length"]).toBe("300000");
     expect(registry.requests[2]!.query.get("_state")).toBe("abc");
     expect(seen.at(-1)).toEqual({ phase: "uploading", subject: BLOB.digest, done: 300_000, total: 300_000 });
+  });
+
+  it("leaves the upload's address as the registry wrote it", async () => {
+    const location = "/v2/acme/app/blobs/uploads/9?_state=a%20b+c%2Fd==&x";
+    registry.setFault(({ method, query }) => {
+      if (method === "POST") return { status: 202, headers: { location } };
+      return method === "PUT" && query.get("digest") === BLOB.digest ? { status: 201 } : undefined;
+    });
+    const addresses: string[] = [];
+    const spy = registryRig(registry.host, (request) => {
+      addresses.push(request.url);
+      return transport(request);
+    });
+    await spy.repository.blobs.put(BLOB, CONTENT);
+    expect(addresses.at(-1)).toBe(`${registry.url}${location}&digest=sha256%3A${BLOB.digest.slice(7)}`);
   });
 
   it("sends nothing that is there", async () => {
