@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The entry: signals, defects and the exit status; everything else is in program.ts. */
-import { InternalError, InterruptedError } from "../base/errors.ts";
-import { EXIT_STATUS } from "./exit-status.ts";
+import { InterruptedError } from "../base/errors.ts";
+import { EXIT_STATUS, exitStatusOf } from "./exit-status.ts";
 import { Output } from "./output.ts";
 import { run } from "./program.ts";
 import { terminalPrompt } from "./prompt.ts";
@@ -22,10 +22,8 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal
 
 /** Whatever escapes every catch must not look like success, nor be half of one. */
 function defect(error: unknown): never {
-  out.error(
-    new InternalError("unexpected failure", { cause: error, hint: "Run again with --log debug and report it" }),
-  );
-  process.exit(EXIT_STATUS.failure);
+  out.error(error);
+  process.exit(exitStatusOf(error));
 }
 process.on("uncaughtException", defect);
 process.on("unhandledRejection", defect);

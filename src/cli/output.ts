@@ -163,7 +163,7 @@ function unicodeEscape(unit: number): string {
 }
 
 /** An error for programs: the shape of `--format json` on stderr. */
-export function describeError(error: unknown): Record<string, unknown> {
+function describeError(error: unknown): Record<string, unknown> {
   if (!(error instanceof WasmToOciError)) {
     return { code: "INTERNAL", kind: "failure", exitStatus: EXIT_STATUS.failure, message: errorMessage(error) };
   }

@@ -5,7 +5,7 @@ import type { Context } from "./command.ts";
 import type { Prompt } from "./prompt.ts";
 
 /** Notary's minimum for new passphrases, so that its programs accept what is chosen here. */
-export const MIN_PASSPHRASE_LENGTH = 8;
+const MIN_PASSPHRASE_LENGTH = 8;
 
 /** Tries at choosing a new passphrase before giving up. */
 const MAX_CHOICES = 5;

@@ -1,6 +1,8 @@
 /** Questions to a person at a terminal, on stderr so that stdout stays clean. Without a terminal nothing is asked. */
 import { InterruptedError } from "../base/errors.ts";
 
+const DEFAULT_COLUMNS = 80;
+
 export interface Prompt {
   /** True where somebody can answer. */
   readonly available: boolean;
@@ -35,6 +37,8 @@ export function terminalPrompt(onQuestion: () => void): Prompt {
 /** Loads the prompts only when one is needed: they cost as much as the command line parser. */
 async function load(onQuestion: () => void): Promise<typeof import("@clack/prompts")> {
   onQuestion();
+  // A terminal that does not know its width says 0; text would then be wrapped after each character.
+  if (process.stderr.columns === 0) process.stderr.columns = DEFAULT_COLUMNS;
   return await import("@clack/prompts");
 }
 
