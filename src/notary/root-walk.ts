@@ -118,7 +118,8 @@ async function startFromOlder(
   const oldest = Math.max(1, version - MAX_ROTATIONS);
   for (let last = version - 1; last >= oldest; last -= PARALLEL) {
     const older = await fetchVersions(source, Math.max(oldest, last - PARALLEL + 1), last);
-    for (const anchor of [...older].reverse()) {
+    for (let index = older.length - 1; index >= 0; index--) {
+      const anchor = older[index];
       if (anchor === undefined || !(await isVouchedFor(set, anchor, pin))) continue;
       await advanceTo(set, source, newest);
       return anchor;
