@@ -1,128 +1,56 @@
 /**
  * A registry that does what a test tells it: honest by default (in memory, distribution-spec 1.1 as far as a
- * client needs it), with any answer replaced by a fault, which is a function of the request and of how often it
- * came. It records every request, so that a test can show what was never sent.
+ * client needs it), with any answer replaced by a fault.
  */
 import { createHash } from "node:crypto";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo, Socket } from "node:net";
+import {
+  startFaultyServer,
+  type FaultRule,
+  type FaultyServer,
+  type HonestAnswer,
+  type SeenRequest,
+  type TlsIdentity,
+} from "./faulty-server.ts";
 
-export interface SeenRequest {
-  readonly method: string;
-  /** Without query. */
-  readonly path: string;
-  readonly query: URLSearchParams;
-  readonly headers: Readonly<Record<string, string | undefined>>;
-  /** 1 for the first request of this method to this path, and so on. */
-  readonly nth: number;
-  /** Filled when the request is through; the first MiB only. */
-  body: Buffer;
-}
-
-/** What to answer instead of the truth. Members combine, e.g. a status with a body that is cut. */
-export interface Fault {
-  readonly status?: number;
-  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
-  readonly body?: string | Uint8Array;
-  /** Sends the honest answer's status, headers and body with these changed. */
-  readonly alter?: (honest: HonestAnswer) => HonestAnswer;
-  /** Cuts the connection after so many bytes of the answer's body. */
-  readonly cutAfter?: number;
-  /** Cuts the connection after so many bytes of the request's body. */
-  readonly cutRequestAfter?: number;
-  /** Never answers. */
-  readonly hang?: true;
-  /** Sends headers and so many bytes of the body, and then nothing more. */
-  readonly stallAfter?: number;
-  /** Sends this piece for ever. */
-  readonly endless?: Uint8Array;
-}
-
-export interface HonestAnswer {
-  status: number;
-  headers: Record<string, string>;
-  body: Buffer;
-}
-
-export type FaultRule = (request: SeenRequest) => Fault | undefined;
+export type { Fault, FaultRule, SeenRequest } from "./faulty-server.ts";
 
 export interface StoredManifest {
   readonly bytes: Buffer;
   readonly mediaType: string;
 }
 
-export interface HostileRegistry {
-  /** `127.0.0.1:<port>`, as in references. */
-  readonly host: string;
-  readonly url: string;
-  readonly requests: readonly SeenRequest[];
+export interface HostileRegistry extends FaultyServer {
   /** By `repository@digest`. */
   readonly blobs: Map<string, Buffer>;
   /** By `repository:tag` and `repository@digest`. */
   readonly manifests: Map<string, StoredManifest>;
-  /** Replaces the rule; undefined makes the registry honest. */
-  setFault(rule: FaultRule | undefined): void;
   /** Puts a blob there; gives its digest. */
   addBlob(repository: string, bytes: Uint8Array): string;
   /** Puts a manifest there under its digest and, where given, a tag; gives its digest. */
   addManifest(repository: string, document: unknown, mediaType: string, tag?: string): string;
-  /** Method and path of every request. */
-  log(): string[];
-  stop(): Promise<void>;
 }
-
-const KEPT_BODY = 1024 * 1024;
 
 export function sha256(bytes: Uint8Array): string {
   return `sha256:${createHash("sha256").update(bytes).digest("hex")}`;
 }
 
 export async function startHostileRegistry(
-  options: { fault?: FaultRule; tls?: { cert: string; key: string } } = {},
+  options: { fault?: FaultRule; tls?: TlsIdentity } = {},
 ): Promise<HostileRegistry> {
-  const state = new RegistryState(options.fault);
-  const listener = (request: IncomingMessage, response: ServerResponse): void => void state.serve(request, response);
-  const server = options.tls === undefined ? createServer(listener) : createTlsServer(options.tls, listener);
-  const sockets = new Set<Socket>();
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.on("close", () => sockets.delete(socket));
-    socket.on("error", () => undefined);
-  });
-  await new Promise<void>((resolve) => {
-    server.listen(0, "127.0.0.1", resolve);
-  });
-  const host = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  return {
-    host,
-    url: `${options.tls === undefined ? "http" : "https"}://${host}`,
-    requests: state.requests,
+  const state = new RegistryState();
+  const server = await startFaultyServer((request) => state.answer(request), options);
+  return Object.assign(server, {
     blobs: state.blobs,
     manifests: state.manifests,
-    setFault: (rule) => void (state.fault = rule),
-    addBlob: (repository, bytes) => state.addBlob(repository, Buffer.from(bytes)),
-    addManifest: (repository, document, mediaType, tag) => state.addManifest(repository, document, mediaType, tag),
-    log: () => state.requests.map(({ method, path }) => `${method} ${path}`),
-    stop: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        for (const socket of sockets) socket.destroy();
-      }),
-  };
+    addBlob: (repository: string, bytes: Uint8Array) => state.addBlob(repository, Buffer.from(bytes)),
+    addManifest: state.addManifest.bind(state),
+  });
 }
 
 class RegistryState {
-  readonly requests: SeenRequest[] = [];
   readonly blobs = new Map<string, Buffer>();
   readonly manifests = new Map<string, StoredManifest>();
-  fault: FaultRule | undefined;
-  private readonly counts = new Map<string, number>();
   private uploads = 0;
-
-  constructor(fault: FaultRule | undefined) {
-    this.fault = fault;
-  }
 
   addBlob(repository: string, bytes: Buffer): string {
     const digest = sha256(bytes);
@@ -138,37 +66,7 @@ class RegistryState {
     return digest;
   }
 
-  async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? "/", "http://registry");
-    const key = `${request.method} ${url.pathname}`;
-    const nth = (this.counts.get(key) ?? 0) + 1;
-    this.counts.set(key, nth);
-    const seen: SeenRequest = {
-      method: request.method ?? "",
-      path: url.pathname,
-      query: url.searchParams,
-      headers: request.headers as Record<string, string | undefined>,
-      nth,
-      body: Buffer.alloc(0),
-    };
-    this.requests.push(seen);
-    const fault = this.fault?.(seen);
-    if (fault?.hang === true) return;
-    try {
-      if (!(await receive(request, seen, fault?.cutRequestAfter))) return;
-      if (fault === undefined || fault.alter !== undefined) {
-        const honest = this.answer(seen);
-        send(response, seen, fault?.alter?.(honest) ?? honest, fault);
-      } else {
-        const body = typeof fault.body === "string" ? Buffer.from(fault.body) : Buffer.from(fault.body ?? "");
-        send(response, seen, { status: fault.status ?? this.answer(seen).status, headers: {}, body }, fault);
-      }
-    } catch (error) {
-      response.destroy(error as Error);
-    }
-  }
-
-  private answer(request: SeenRequest): HonestAnswer {
+  answer(request: SeenRequest): HonestAnswer {
     const { path, method } = request;
     if (path === "/v2/") return json(200, {});
     const match = /^\/v2\/(.+)\/(blobs\/uploads|blobs|manifests|tags|referrers)\/([^/]*)$/.exec(path);
@@ -235,52 +133,6 @@ class RegistryState {
     }
     return answer;
   }
-}
-
-/** Takes the request's body; false where the fault has cut the connection meanwhile. */
-async function receive(request: IncomingMessage, seen: SeenRequest, cutAfter: number | undefined): Promise<boolean> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size <= KEPT_BODY) chunks.push(chunk);
-    if (cutAfter === undefined || size < cutAfter) continue;
-    request.socket.destroy();
-    return false;
-  }
-  seen.body = Buffer.concat(chunks);
-  return true;
-}
-
-function send(response: ServerResponse, request: SeenRequest, answer: HonestAnswer, fault: Fault | undefined): void {
-  for (const [name, value] of Object.entries({ ...answer.headers, ...fault?.headers })) response.setHeader(name, value);
-  response.statusCode = answer.status;
-  const { body } = answer;
-  const isPiecemeal = fault?.endless !== undefined;
-  if (!response.hasHeader("content-length") && !isPiecemeal && answer.status !== 204) {
-    response.setHeader("content-length", body.length);
-  }
-  if (request.method === "HEAD") return void response.end();
-  if (fault?.endless !== undefined) return pour(response, fault.endless);
-  const part = fault?.cutAfter ?? fault?.stallAfter;
-  if (part === undefined) return void response.end(body);
-  response.write(body.subarray(0, part), () => {
-    if (fault?.cutAfter !== undefined) response.socket?.destroy();
-  });
-  if (part === 0) {
-    response.flushHeaders();
-    if (fault?.cutAfter !== undefined) setImmediate(() => response.socket?.destroy());
-  }
-}
-
-function pour(response: ServerResponse, piece: Uint8Array): void {
-  const more = (): void => {
-    while (!response.destroyed && response.write(piece)) {
-      // until the buffer is full
-    }
-  };
-  response.on("drain", more);
-  more();
 }
 
 function json(status: number, value: unknown): HonestAnswer {
