@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { hashBytes } from "../../src/base/digest.ts";
 import { hexEncode, utf8Encode } from "../../src/base/bytes.ts";
 import type { PassphraseProvider } from "../../src/keys/signer.ts";
+import { registerLocalCa } from "../../src/node/local-ca.ts";
 import { openKeyDir } from "../../src/node/key-dir.ts";
 import { nodeHasher } from "../../src/node/hasher.ts";
 import { openNotarySource, type OpenNotarySourceOptions } from "../../src/node/notary-source.ts";
@@ -242,6 +243,23 @@ function suite(setup: Setup): void {
     expect(result.created).toBe(true);
     await succeeds(dir, "publish", gun);
     expect(await succeeds(newDir(), "list", gun)).toMatch(/^a\s[\s\S]*^b\s/m);
+  });
+
+  test(`${title}: the server's authority is given, or registered by serve; no other is accepted`, async () => {
+    const gun = "localhost:5000/tls/app";
+    const [dir, other] = [newDir(), newDir()];
+    const tls = (folder: string, ca?: string) =>
+      openNotarySource({
+        dir: folder,
+        server: server.url,
+        passphrases,
+        ca,
+        credentials: { get: async () => undefined },
+      });
+    await tls(dir, server.caPem).init(gun);
+    await expect(tls(other).open(gun, ACCEPT)).rejects.toMatchObject({ code: "TLS" });
+    await registerLocalCa(other, server.caPem);
+    expect((await tls(other).open(gun, ACCEPT)).name).toBe(gun);
   });
 
   test(`${title}: ten publishers at the same moment all land`, async () => {
