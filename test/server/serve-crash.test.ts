@@ -93,7 +93,7 @@ async function publishUntilKilled(publisher: Publisher, from: number, acknowledg
     try {
       await publisher.publish({ targets: await publisher.targetsBytes({ version: version + 1 }) });
     } catch (error) {
-      expect(String(error)).toMatch(/ECONNRESET|ECONNREFUSED|EPIPE|socket hang up|aborted/);
+      expect(String(error)).toMatch(/ECONNRESET|ECONNREFUSED|EPIPE|socket hang up|socket disconnected|aborted/);
       return version;
     }
     acknowledgedOne();
