@@ -19,9 +19,10 @@ let store: RegistryStore;
 let server: RunningServer;
 let secure: RunningServer;
 
+/** Runs skopeo; its failure is the test's. */
 async function run(args: readonly string[]): Promise<string> {
   const result = await skopeo(args);
-  expect(result.status, result.output).toBe(0);
+  if (result.status !== 0) throw new Error(`skopeo ${args.join(" ")} failed: ${result.output}`);
   return result.stdout;
 }
 
