@@ -2,6 +2,7 @@
  * Reads a collection from a Notary server as a client must: everything verified for one moment before anything is
  * kept or given out. Where Go's client falls back, forgets or trusts, this one fails (docs/concepts/notary-v1.md).
  */
+import { equalBytes, type Bytes } from "../base/bytes.ts";
 import { TrustError, type ErrorCode } from "../base/errors.ts";
 import type { Clock } from "../base/runtime.ts";
 import type { NotaryApi } from "./api.ts";
@@ -181,7 +182,7 @@ export class NotaryClient {
     return { server, gun, now, stored, pin, firstUse, acceptExpired };
   }
 
-  /** Remembers what was verified: trust first, then the cache, which may be lost. */
+  /** Remembers what was verified: trust first, then what is new to the cache, which may be lost. */
   private async keep(collection: CollectionKey, { state, anchor, firstUse }: Verification): Promise<void> {
     const roles = verifiedRoles(state);
     const versions = roles
@@ -197,6 +198,12 @@ export class NotaryClient {
       versions: new Map(versions),
     };
     await this.options.trust.update(collection, (current) => mergeTrustState(current, seen));
-    await this.options.metadata.write(collection, new Map(roles.map(({ role, document }) => [role, document.bytes])));
+    const cached = await this.options.metadata.read(collection);
+    const fresh = roles.filter(({ role, document }) => !isSame(cached.get(role), document.bytes));
+    await this.options.metadata.write(collection, new Map(fresh.map(({ role, document }) => [role, document.bytes])));
   }
+}
+
+function isSame(stored: Bytes | undefined, bytes: Bytes): boolean {
+  return stored !== undefined && equalBytes(stored, bytes);
 }

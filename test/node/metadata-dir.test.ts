@@ -200,6 +200,19 @@ describe("a trust directory", () => {
     expect(files()).toEqual(["state"]);
   });
 
+  it("writes only what changed, and what the cache has lost", async () => {
+    const repository = await NotaryRepository.create();
+    const metadata = join(dir, "tuf", GUN, "metadata");
+    const inodes = () => files(metadata).map((name) => [name, statSync(join(metadata, name)).ino]);
+    await clientOf(repository).update(GUN, { firstUse: "accept" });
+    const before = inodes();
+    await clientOf(repository).update(GUN, { firstUse: "refuse" });
+    expect(inodes()).toEqual(before);
+    rmSync(join(metadata, "root.json"));
+    await clientOf(repository).update(GUN, { firstUse: "refuse" });
+    expect(new Uint8Array(readFileSync(join(metadata, "root.json")))).toEqual(repository.document("root"));
+  });
+
   it("leaves no temporary files", async () => {
     const repository = await NotaryRepository.create();
     await clientOf(repository).update(GUN, { firstUse: "accept" });
