@@ -47,6 +47,9 @@ function takesFiles(args: readonly ArgumentSpec<unknown>[]): boolean {
   return args.some((arg) => fileKind(arg.name) === "file");
 }
 
+const BASH_FILES = `compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))`;
+const BASH_DIRECTORIES = `compopt -o filenames; COMPREPLY=($(compgen -d -- "$cur"))`;
+
 function bashScript(commands: readonly Loaded[]): string {
   const cases = commands.map(({ entry, command }) => {
     const specs = Object.values(command.options);
@@ -56,14 +59,14 @@ function bashScript(commands: readonly Loaded[]): string {
         spec.choices !== undefined
           ? `COMPREPLY=($(compgen -W "${spec.choices.join(" ")}" -- "$cur"))`
           : kind === "file"
-            ? `COMPREPLY=($(compgen -f -- "$cur"))`
+            ? BASH_FILES
             : kind === "directory"
-              ? `COMPREPLY=($(compgen -d -- "$cur"))`
+              ? BASH_DIRECTORIES
               : "COMPREPLY=()";
       return spec.placeholder === undefined ? [] : [`        ${spec.flags.join("|")}) ${offer}; return ;;`];
     });
     const flags = [...specs.flatMap((spec) => spec.flags), "--help"].join(" ");
-    const files = takesFiles(Object.values(command.arguments)) ? `COMPREPLY=($(compgen -f -- "$cur"))` : "COMPREPLY=()";
+    const files = takesFiles(Object.values(command.arguments)) ? BASH_FILES : "COMPREPLY=()";
     return [
       `    "${entry.name}")`,
       `      case "$prev" in`,

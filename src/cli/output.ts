@@ -8,6 +8,7 @@
 import type { Writable } from "node:stream";
 import { errorCode, errorMessage, StorageError, WasmToOciError } from "../base/errors.ts";
 import { escapeTerminal } from "../base/terminal-text.ts";
+import { ERROR_GUIDE } from "./error-guide.ts";
 import { EXIT_STATUS, exitStatusOf } from "./exit-status.ts";
 
 export const OUTPUT_FORMATS = ["text", "json"] as const;
@@ -117,8 +118,7 @@ export class Output {
     const known = error instanceof WasmToOciError;
     const message = known ? error.message : `unexpected failure: ${errorMessage(error)}`;
     this.say(`${this.paint("error:", RED)} ${escapeTerminal(message)}`);
-    const hint = known ? error.hint : "This is a defect: run again with --log debug and report what it prints";
-    if (hint !== undefined) this.say(`${this.paint("hint:", CYAN)} ${escapeTerminal(hint)}`);
+    this.say(`${this.paint("hint:", CYAN)} ${escapeTerminal(hintOf(error))}`);
     for (const line of causes(error)) this.debug(line);
   }
 
@@ -165,10 +165,17 @@ function unicodeEscape(unit: number): string {
 /** An error for programs: the shape of `--format json` on stderr. */
 function describeError(error: unknown): Record<string, unknown> {
   if (!(error instanceof WasmToOciError)) {
-    return { code: "INTERNAL", kind: "failure", exitStatus: EXIT_STATUS.failure, message: errorMessage(error) };
+    const message = errorMessage(error);
+    return { code: "INTERNAL", kind: "failure", exitStatus: EXIT_STATUS.failure, message, hint: hintOf(error) };
   }
-  const { code, kind, message, hint, details } = error;
-  return { code, kind, exitStatus: exitStatusOf(error), message, ...(hint === undefined ? {} : { hint }), details };
+  const { code, kind, message, details } = error;
+  return { code, kind, exitStatus: exitStatusOf(error), message, hint: hintOf(error), details };
+}
+
+/** What to do next: in the words of whoever threw, else of the error's code. */
+function hintOf(error: unknown): string {
+  if (!(error instanceof WasmToOciError)) return ERROR_GUIDE.INTERNAL.remedy;
+  return error.hint ?? ERROR_GUIDE[error.code].remedy;
 }
 
 function causes(error: unknown): string[] {

@@ -4,7 +4,7 @@ import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
 import { push, type PushReport } from "../../push.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { argument, choice, flag, list, oneOf, nonEmpty, value, type OptionSpec } from "../options.ts";
-import type { OutputFormat } from "../output.ts";
+import { OUTPUT_FORMATS, type OutputFormat } from "../output.ts";
 import { rememberCollection, sayLifetime, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
 import {
@@ -28,15 +28,14 @@ interface Formats {
 const format: OptionSpec<Formats> = {
   flags: ["--format"],
   placeholder: "FORMAT",
-  description:
-    "the artifact's layout (cncf-wasm-v0, or wasm-to-oci as in 2019), or how results are printed (text, json); repeatable",
+  description: "the artifact's layout (the first two), or how results are printed (the others); repeatable",
   initial: { output: "text", artifact: undefined },
   initialText: "cncf-wasm-v0, text",
   parse(input, previous) {
     if (input === "text" || input === "json") return { ...previous, output: input };
-    return { ...previous, artifact: oneOf([...ARTIFACT_FORMATS, "text", "json"])(input) as WritableFormat };
+    return { ...previous, artifact: oneOf([...ARTIFACT_FORMATS, ...OUTPUT_FORMATS])(input) as WritableFormat };
   },
-  choices: undefined,
+  choices: [...ARTIFACT_FORMATS, ...OUTPUT_FORMATS],
   env: undefined,
 };
 

@@ -1,0 +1,182 @@
+/** Opens a session: the registry, the trust source and what covers a reference, as the flags have them. */
+import { FormatError, UsageError } from "../base/errors.ts";
+import { isLoopbackHost, type Transport } from "../base/http.ts";
+import { parseCertificates } from "../keys/certificate.ts";
+import { dockerCredentials } from "../node/docker-credentials.ts";
+import { nodeHasher } from "../node/hasher.ts";
+import { openKeyDir } from "../node/key-dir.ts";
+import { loadLocalCas } from "../node/local-ca.ts";
+import { openNotarySource } from "../node/notary-source.ts";
+import { openPinFile } from "../node/pin-file.ts";
+import { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "../node/transport.ts";
+import type { Reference } from "../oci/reference.ts";
+import { RegistryClient } from "../oci/registry-client.ts";
+import { repositoryName } from "../oci/tagged-reference.ts";
+import { coverRepository } from "../trust/cover.ts";
+import type { Coverage } from "../trust/coverage.ts";
+import type { NotarySource } from "../trust/notary-source.ts";
+import type { Pin } from "../trust/pin.ts";
+import type { Context } from "./command.ts";
+import { readTextFile } from "./input-file.ts";
+import { findKey } from "./key-directory.ts";
+import { passphrases } from "./passphrases.ts";
+import { progressLine } from "./progress.ts";
+import type { Session, SessionOptions } from "./session.ts";
+import { trustDirectory } from "./trust-directory.ts";
+import { programVersion } from "./version.ts";
+
+/** Runs work with what the flags come to, and closes every connection afterwards. */
+export async function runSession<T>(
+  context: Context,
+  options: SessionOptions,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const transports: NodeTransport[] = [];
+  const open = (more: NodeTransportOptions): Transport => {
+    const transport = createNodeTransport({
+      idleTimeoutMs: options.timeout,
+      userAgent: `wasm-to-oci/${programVersion()}`,
+      env: context.env,
+      ...more,
+    });
+    transports.push(transport);
+    return logged(transport, context);
+  };
+  try {
+    return await work(await createSession(context, options, open));
+  } finally {
+    for (const transport of transports) transport.close();
+  }
+}
+
+async function createSession(
+  context: Context,
+  options: SessionOptions,
+  open: (more: NodeTransportOptions) => Transport,
+): Promise<Session> {
+  const dir = trustDirectory(context, options.dir);
+  const insecure = options.insecure === true;
+  if (insecure) context.out.warn("--insecure: the registry's TLS certificate is not checked");
+  const { now } = context;
+  const runtime = { transport: open({ insecure: () => insecure }), createHasher: nodeHasher, now };
+  const trustRuntime = { ...runtime, transport: open(await trustServerTls(options, dir)) };
+  const credentials = dockerCredentials({ env: context.env });
+  const pins = openPinFile(dir);
+  const keys = openKeyDir(dir);
+  const pin = await readPin(options);
+  const rootKeyId = options.rootKey === undefined ? undefined : (await findKey(keys, options.rootKey)).id;
+  const askPassphrase = passphrases(context);
+  const trustServer = (server: string): NotarySource =>
+    openNotarySource({
+      dir,
+      server,
+      runtime: trustRuntime,
+      keyStore: keys,
+      passphrases: askPassphrase,
+      credentials,
+      readGoNames: options.legacyNames,
+      newCollections: { rootKeyId },
+    });
+  const source = options.server === undefined ? undefined : trustServer(options.server);
+
+  const coverage = async (reference: Reference): Promise<Coverage | undefined> => {
+    const covered = coverRepository({
+      repository: repositoryName(reference),
+      pins: await pins.list(),
+      source,
+      pin,
+      collection: options.gun,
+      allowFirstUse: options.noTofu !== true,
+      openSource: (pinned) => trustServer(pinned.server),
+    });
+    if (covered === undefined && (options.sign === true || pin !== undefined)) throw noTrustSource(options);
+    return covered;
+  };
+  const requiredCoverage = async (reference: Reference): Promise<Coverage> => {
+    const covered = await coverage(reference);
+    if (covered === undefined) throw noTrustSource(options);
+    return covered;
+  };
+  return {
+    runtime,
+    trustRuntime,
+    registry: new RegistryClient({
+      runtime,
+      credentials,
+      plainHttp: () => (options.useHttp === true ? true : undefined),
+    }),
+    pins,
+    keys,
+    onProgress: progressLine(context.out),
+    pin,
+    trustServer,
+    coverage,
+    requiredCoverage,
+    async signing(reference) {
+      if (options.sign !== true && source === undefined) return undefined;
+      return { ...(await requiredCoverage(reference)), signal: context.signal };
+    },
+  };
+}
+
+/** Without `--tlscacert`, a trust server on this machine may have a certificate of `wasm-to-oci serve`. */
+async function trustServerTls(options: SessionOptions, dir: string): Promise<NodeTransportOptions> {
+  const { tlscacert, tlscert, tlskey } = options;
+  if ((tlscert === undefined) !== (tlskey === undefined)) {
+    throw new UsageError("USAGE", "--tlscert and --tlskey belong together: a certificate needs its key");
+  }
+  const client =
+    tlscert === undefined || tlskey === undefined
+      ? {}
+      : { cert: await readTextFile(tlscert), key: await readTextFile(tlskey) };
+  if (tlscacert !== undefined) return { ca: await readAuthorities(tlscacert), onlyCa: true, ...client };
+  const local = await loadLocalCas(dir);
+  return { ca: (hostname) => (isLoopbackHost(hostname) ? local : undefined), ...client };
+}
+
+/** Reads authorities. A file without any would mean to trust nobody, which is never what was meant. */
+async function readAuthorities(path: string): Promise<string> {
+  const pem = await readTextFile(path);
+  if (parseCertificates(pem, path).length > 0) return pem;
+  throw new FormatError("CERTIFICATE_INVALID", `${path} holds no certificate`, {
+    hint: "Give a PEM file with BEGIN CERTIFICATE lines",
+  });
+}
+
+/** The root keys that flags name. */
+async function readPin(options: SessionOptions): Promise<Pin | undefined> {
+  const { rootFingerprint = [], rootCertificateId = [], rootCa, rootThreshold } = options;
+  if (rootThreshold !== undefined && rootThreshold > rootFingerprint.length) {
+    throw new UsageError("USAGE", `--root-threshold ${rootThreshold} needs as many --root-fingerprint options`);
+  }
+  const pin: Pin = {
+    ...(rootFingerprint.length === 0 ? {} : { fingerprints: rootFingerprint }),
+    ...(rootThreshold === undefined ? {} : { threshold: rootThreshold }),
+    ...(rootCertificateId.length === 0 ? {} : { certificateIds: rootCertificateId }),
+    ...(rootCa === undefined ? {} : { certificateAuthorities: await readAuthorities(rootCa) }),
+  };
+  return Object.keys(pin).length === 0 ? undefined : pin;
+}
+
+function noTrustSource({ sign }: SessionOptions): UsageError {
+  const what = sign === true ? "--sign" : "this";
+  return new UsageError("TRUST_SOURCE_MISSING", `${what} needs a trust server, and none is named or pinned`, {
+    hint: "Add --server URL, for example --server https://localhost:4443 with `wasm-to-oci serve` running",
+  });
+}
+
+/** Says at `--log debug` which requests are made: no queries, headers or bodies, which may hold secrets. */
+function logged(transport: Transport, { out }: Context): Transport {
+  return async (request) => {
+    const { origin, pathname } = new URL(request.url);
+    const line = `${request.method} ${origin}${pathname}`;
+    try {
+      const response = await transport(request);
+      out.debug(`${line}: ${response.status}`);
+      return response;
+    } catch (error) {
+      out.debug(`${line}: ${error instanceof Error ? error.message : String(error)}`);
+      throw error;
+    }
+  };
+}
