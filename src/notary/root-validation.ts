@@ -34,7 +34,7 @@ export interface RootRules {
  * Validates a root document.
  *
  * @throws {FormatError} METADATA_INVALID
- * @throws {TrustError} COLLECTION_MISMATCH, ROOT_UNTRUSTED, PIN_MISMATCH, SIGNATURE_THRESHOLD
+ * @throws {TrustError} COLLECTION_MISMATCH, ROOT_UNTRUSTED, METADATA_EXPIRED, PIN_MISMATCH, SIGNATURE_THRESHOLD
  */
 export async function validateRoot(document: NotaryDocument, rules: RootRules): Promise<ValidatedRoot> {
   const metadata = readRoot(document.signed);
@@ -71,11 +71,16 @@ function rootLeaves(
   }
   const valid = validAt === undefined ? named : named.filter(({ certificates: [leaf] }) => isValidAt(leaf!, validAt));
   if (valid.length > 0) return valid;
-  throw new TrustError("ROOT_UNTRUSTED", `no root certificate of ${gun} is valid today`, {
-    role: "root",
-    hint: "Its publisher must rotate the root key; check this machine's clock too",
-    details: { expires: named.map(({ certificates: [leaf] }) => leaf!.notAfter.toISOString()) },
-  });
+  const expired = named.every(({ certificates: [leaf] }) => leaf!.notAfter.getTime() < validAt!.getTime());
+  throw new TrustError(
+    expired ? "METADATA_EXPIRED" : "ROOT_UNTRUSTED",
+    `no root certificate of ${gun} is valid today`,
+    {
+      role: "root",
+      hint: "Its publisher must renew it (wasm-to-oci trust repair) or rotate the root key; check this machine's clock too",
+      details: { expires: named.map(({ certificates: [leaf] }) => leaf!.notAfter.toISOString()) },
+    },
+  );
 }
 
 /** A bundle has exactly one certificate that is no authority, at its front, and not signed with SHA-1. */

@@ -141,7 +141,7 @@ describe("freeze", () => {
 
   it("refuses a root whose certificate has ended", async () => {
     await repository.rotateRoot({ key: await certifiedKey(GUN, { notAfter: new Date("2026-05-01T00:00:00Z") }) });
-    expect(await refusal()).toMatchObject({ code: "ROOT_UNTRUSTED", details: { role: "root" } });
+    expect(await refusal()).toMatchObject({ code: "METADATA_EXPIRED", details: { role: "root" } });
     await repository.rotateRoot();
     await honestUpdateWorks();
   });

@@ -63,7 +63,7 @@ describe("expired collections", () => {
     await source.init(GUN, { rootKeyId, rootCertificate: await certificateFor(GUN, key, world.clock) });
     expect((await source.status(GUN)).roles[0]).toMatchObject({ role: "root", daysLeft: 365 });
     world.clock.addDays(366);
-    await expect(consumer(world)).rejects.toMatchObject({ code: "ROOT_UNTRUSTED" });
+    await expect(consumer(world)).rejects.toMatchObject({ code: "METADATA_EXPIRED" });
     expect((await source.repair(GUN)).repaired).toContain("root");
     const repaired = await consumer(world);
     expect(repaired.rootKeys.map(({ keyId }) => keyId)).toEqual([rootKeyId]);
@@ -88,7 +88,7 @@ describe("expired collections", () => {
     expect(names((await consumer(world)).list())).toContain("ten years on");
     world.clock.addDays(4000);
     const behind = world.machine().source;
-    await expect(behind.open(GUN, ACCEPT)).rejects.toMatchObject({ code: "ROOT_UNTRUSTED" });
+    await expect(behind.open(GUN, ACCEPT)).rejects.toMatchObject({ code: "METADATA_EXPIRED" });
     expect((await source.status(GUN)).roles[0]).toMatchObject({ role: "root", expired: true });
     const repaired = await source.repair(GUN);
     expect(repaired.repaired).toEqual(["root", "targets", "snapshot"]);
