@@ -59,6 +59,11 @@ export interface OpenOptions {
   readonly pin?: Pin | undefined;
   /** What to do where there is neither a pin nor a stored root: trust the first root seen, or refuse. */
   readonly firstUse: "accept" | "refuse";
+  /**
+   * The only names that `find` will be asked for, so that a source need not load roles that cannot have them; all
+   * unless given. A source may load more.
+   */
+  readonly names?: readonly string[] | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -147,7 +147,7 @@ export class TufClient {
   ): Promise<FoundTarget | undefined> {
     if (this.run === undefined) await this.refresh(options);
     const run = this.current();
-    return searchTarget(path, run.set.topRole, async (role, delegator) => {
+    return searchTarget(path, run.set.topRole, async ({ role, delegator }) => {
       return (await this.load(run, role, delegator)).document.signed;
     });
   }
@@ -155,6 +155,11 @@ export class TufClient {
   /** A targets role, verified for its delegator; undefined stands for who names the top-level role. */
   async targets(role: string, delegator: string | undefined): Promise<VerifiedRole<Targets>> {
     return this.load(this.current(), role, delegator);
+  }
+
+  /** A targets role that is there already. */
+  loadedTargets(role: string, delegator: string | undefined): VerifiedRole<Targets> | undefined {
+    return this.current().set.targets(role, delegator);
   }
 
   /** An account of everything that the last refresh, and searches since, have used. */

@@ -114,27 +114,34 @@ export interface FoundTarget {
   readonly role: string;
 }
 
+/** A role that a search wants to see, verified for the delegator on the way to it. */
+export interface RoleVisit {
+  readonly role: string;
+  /** Undefined for the role where the search starts. */
+  readonly delegator: string | undefined;
+}
+
 /**
- * Looks a name up: depth first, in the order of the delegations, each role once, so that circles end.
+ * Looks a name up: depth first, in the order of the delegations, each role once, so that circles end. Yields each
+ * role that it wants to see and is given its metadata.
  *
  * @param top the role where the search starts
- * @param load gives a role's metadata, verified for the delegator on the way to it (undefined for the first role)
+ * @param hash of {@link pathHash}
  * @throws {FormatError} LIMIT_EXCEEDED after {@link MAX_VISITED_ROLES} roles: not the same as "not found"
  */
-export async function searchTarget(
+export function* searchSteps(
   path: string,
   top: string,
-  load: (role: string, delegator: string | undefined) => Promise<Targets>,
-): Promise<FoundTarget | undefined> {
-  const hash = await pathHash(path);
+  hash: string,
+): Generator<RoleVisit, FoundTarget | undefined, Targets> {
   const visited = new Set<string>();
-  let queue: { role: string; delegator: string | undefined }[] = [{ role: top, delegator: undefined }];
+  let queue: RoleVisit[] = [{ role: top, delegator: undefined }];
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {
-    const { role, delegator } = next;
+    const { role } = next;
     if (visited.has(role)) continue;
     if (visited.size > MAX_VISITED_ROLES) throw tooManyRoles(path);
     visited.add(role);
-    const { targets, delegations } = await load(role, delegator);
+    const { targets, delegations } = yield next;
     const file = targets.get(path);
     if (file !== undefined) return { path, file, role };
     const covering = delegations === undefined ? [] : delegationsFor(delegations, path, hash);
@@ -142,6 +149,19 @@ export async function searchTarget(
     for (const { name } of covering.toReversed()) queue.push({ role: name, delegator: role });
   }
   return undefined;
+}
+
+/** Runs {@link searchSteps} with roles that have to be loaded. */
+export async function searchTarget(
+  path: string,
+  top: string,
+  load: (visit: RoleVisit) => Promise<Targets>,
+): Promise<FoundTarget | undefined> {
+  const steps = searchSteps(path, top, await pathHash(path));
+  for (let step = steps.next(); ;) {
+    if (step.done === true) return step.value;
+    step = steps.next(await load(step.value));
+  }
 }
 
 function tooManyRoles(path: string): FormatError {

@@ -229,8 +229,9 @@ export class TrustedSet {
 
   /** Everything that was verified: root, timestamp, snapshot, then targets roles in the order they came in. */
   verifiedRoles(): VerifiedRole[] {
-    const targets = [...this.targetsRoles.values()].flatMap((byDelegator) => [...byDelegator.values()]);
-    return [this.root, this.timestamp, this.snapshot, ...targets];
+    const roles: VerifiedRole[] = [this.root, this.timestamp, this.snapshot];
+    for (const byDelegator of this.targetsRoles.values()) roles.push(...byDelegator.values());
+    return roles;
   }
 
   private delegationOf(role: string, delegator: string | undefined): Pick<TargetsRole, "role" | "keys"> {

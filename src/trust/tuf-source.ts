@@ -1,0 +1,217 @@
+/** Trust data in a plain TUF repository, on a web server or in a directory. */
+import { equalBytes, type Bytes } from "../base/bytes.ts";
+import { TrustError, UsageError } from "../base/errors.ts";
+import type { Runtime } from "../base/runtime.ts";
+import { findAnchor } from "../tuf/bootstrap.ts";
+import { TufClient, type Freshness, type TufLimits } from "../tuf/client.ts";
+import type { TufKey } from "../tuf/keys.ts";
+import type { TufRepository } from "../tuf/repository.ts";
+import type { Root } from "../tuf/schema.ts";
+import type { TufStore } from "../tuf/store.ts";
+import { TrustedSet, type TargetsRole, type VerifiedRole } from "../tuf/trusted-set.ts";
+import type { Pin } from "./pin.ts";
+import type {
+  EditTargets,
+  OpenOptions,
+  PublishOptions,
+  PublishResult,
+  TrustedCollection,
+  TrustSource,
+} from "./source.ts";
+import { tufCollection } from "./tuf-collection.ts";
+
+/** The field of root in which our publisher signs a collection's name. */
+export const COLLECTION_FIELD = "x-wasm-to-oci-collection";
+
+/** One collection of one repository. */
+export interface TufCollectionKey {
+  readonly location: string;
+  readonly collection: string;
+}
+
+/**
+ * Keeps what a consumer knows of TUF repositories: the root that trust began with, and verified metadata.
+ *
+ * Obligations: `writeAnchor` keeps an anchor that is there already and says which one stayed; an anchor that cannot be
+ * read is an error, never "none"; stores of different anchors share nothing.
+ */
+export interface TufTrustStore {
+  readAnchor(key: TufCollectionKey): Promise<Bytes | undefined>;
+  writeAnchor(key: TufCollectionKey, anchor: Bytes): Promise<Bytes>;
+  openStore(key: TufCollectionKey, anchor: Bytes): TufStore;
+}
+
+/** Publishes to a repository; see `tuf-publisher.ts`. */
+export type PublishTuf = (
+  collection: string,
+  edit: EditTargets,
+  options: PublishOptions,
+  source: TufSource,
+) => Promise<PublishResult>;
+
+export interface TufSourceOptions {
+  readonly repository: TufRepository;
+  readonly runtime: Runtime;
+  readonly trust: TufTrustStore;
+  /** A root file that the caller trusts; it goes before anything that is stored. */
+  readonly anchor?: Bytes | undefined;
+  readonly freshness?: Freshness | undefined;
+  readonly limits?: Partial<TufLimits> | undefined;
+  /** Another role than root's `targets` to start at (TAP 13). */
+  readonly targetsRole?: TargetsRole | undefined;
+  /** How to publish; without it the source can only be read. */
+  readonly publish?: PublishTuf | undefined;
+}
+
+/**
+ * Opens a TUF repository as a trust source. Nothing is contacted yet.
+ *
+ * @example
+ * ```ts
+ * const source = createTufSource({ repository: httpRepository({ metadataUrl, runtime }), runtime, trust, anchor });
+ * const collection = await source.open("acme/app", { firstUse: "refuse", names: ["v1"] });
+ * collection.find("v1")?.hashes.sha256;
+ * ```
+ */
+export function createTufSource(options: TufSourceOptions): TufSource {
+  return new TufSource(options);
+}
+
+export class TufSource implements TrustSource {
+  readonly kind = "tuf";
+  readonly location: string;
+  private readonly options: TufSourceOptions;
+  /** Long-lived sources verify nothing twice. */
+  private readonly clients = new Map<string, { readonly anchor: Bytes; readonly client: TufClient }>();
+
+  constructor(options: TufSourceOptions) {
+    this.options = options;
+    this.location = options.repository.location;
+  }
+
+  async open(collection: string, options: OpenOptions): Promise<TrustedCollection> {
+    const key = { location: this.location, collection };
+    const { runtime, trust, freshness } = this.options;
+    const stored = this.options.anchor ?? (await trust.readAnchor(key));
+    const anchor = stored ?? (await this.bootstrap(collection, options));
+    const client = this.clientOf(key, anchor);
+    const { roles } = await client.refresh({ freshness, signal: options.signal });
+    const root = roles[0] as VerifiedRole<Root>;
+    if (stored !== undefined) await checkPin(collection, options.pin, anchor, root);
+    const warnings = checkName(root.document.signed, collection);
+    const firstUse = stored === undefined && !hasPin(options.pin);
+    const opened = await tufCollection({
+      client,
+      name: collection,
+      names: options.names,
+      firstUse,
+      warnings,
+      createHasher: runtime.createHasher,
+    });
+    if (stored === undefined) await this.keepAnchor(key, anchor);
+    return opened;
+  }
+
+  async isKnown(collection: string): Promise<boolean> {
+    if (this.options.anchor !== undefined) return true;
+    return (await this.options.trust.readAnchor({ location: this.location, collection })) !== undefined;
+  }
+
+  async publish(collection: string, edit: EditTargets, options: PublishOptions): Promise<PublishResult> {
+    if (this.options.publish !== undefined) return this.options.publish(collection, edit, options, this);
+    throw new UsageError("USAGE", `${this.location} can be read here, not written`, {
+      hint: "Publish to a directory, and let a web server serve it",
+    });
+  }
+
+  private clientOf(key: TufCollectionKey, anchor: Bytes): TufClient {
+    const known = this.clients.get(key.collection);
+    if (known !== undefined && equalBytes(known.anchor, anchor)) return known.client;
+    const { repository, runtime, trust, limits, targetsRole } = this.options;
+    const store = trust.openStore(key, anchor);
+    const client = new TufClient({ anchor, repository, store, now: runtime.now, limits, targetsRole });
+    this.clients.set(key.collection, { anchor, client });
+    return client;
+  }
+
+  /** The first root to trust, where none is known: one that the pin names, or the first one seen. */
+  private async bootstrap(collection: string, { pin, firstUse, signal }: OpenOptions): Promise<Bytes> {
+    const pinned = hasPin(pin);
+    if (!pinned && firstUse === "refuse") {
+      throw new TrustError("FIRST_USE_REFUSED", `nothing says which root of ${collection} to trust`, {
+        role: "root",
+        hint: "Give its root file, or pin the fingerprint of a root key that its publisher tells you",
+        details: { collection },
+      });
+    }
+    const accepts = async (root: VerifiedRole<Root>): Promise<boolean> => !pinned || matchesPin(pin, root);
+    const found = await findAnchor({ repository: this.options.repository, accepts, signal });
+    if (found === "refused") throw pinMismatch(collection);
+    if (found !== "absent") return found.anchor;
+    throw new TrustError(pinned ? "TRUST_WITHHELD" : "TRUST_NOT_FOUND", `${this.location} has no root metadata`, {
+      role: "root",
+      hint: pinned ? "It must exist, since it is pinned: the server lost or withholds it" : "Check the address",
+      details: { collection },
+    });
+  }
+
+  private async keepAnchor(key: TufCollectionKey, anchor: Bytes): Promise<void> {
+    if (equalBytes(await this.options.trust.writeAnchor(key, anchor), anchor)) return;
+    throw new TrustError("ROOT_UNTRUSTED", `another process trusted a different first root of ${key.collection}`, {
+      role: "root",
+      hint: "One of the two was shown another repository; compare both with what the publisher says, and pin it",
+      details: { collection: key.collection },
+    });
+  }
+}
+
+function hasPin(pin: Pin | undefined): pin is Pin {
+  return (pin?.fingerprints ?? []).length > 0;
+}
+
+/** An anchor that is stored must be what is pinned: it itself, or the root that follows from it today. */
+async function checkPin(
+  collection: string,
+  pin: Pin | undefined,
+  anchor: Bytes,
+  newest: VerifiedRole<Root>,
+): Promise<void> {
+  if (!hasPin(pin) || (await matchesPin(pin, newest))) return;
+  const set = new TrustedSet({ now: new Date(0) }); // an anchor may have expired
+  await set.startFrom(anchor);
+  if (!(await matchesPin(pin, set.root))) throw pinMismatch(collection);
+}
+
+async function matchesPin(pin: Pin, { signedBy }: VerifiedRole<Root>): Promise<boolean> {
+  const wanted = new Set((pin.fingerprints ?? []).map((fingerprint) => fingerprint.toLowerCase()));
+  const threshold = pin.threshold ?? 1;
+  if (!Number.isSafeInteger(threshold) || threshold < 1 || threshold > wanted.size) {
+    throw new UsageError("USAGE", `a pin of ${wanted.size} fingerprints cannot demand ${threshold} of them`);
+  }
+  const found = await Promise.all(signedBy.map(async (key: TufKey) => key.publicKey?.fingerprint()));
+  return new Set(found.filter((fingerprint) => fingerprint !== undefined && wanted.has(fingerprint))).size >= threshold;
+}
+
+function pinMismatch(collection: string): TrustError {
+  return new TrustError("PIN_MISMATCH", `the root of ${collection} is not signed by the keys that are pinned for it`, {
+    role: "root",
+    hint: "Either somebody else answers for this name, or its publisher changed the root key; ask the publisher before changing the pin",
+    details: { collection },
+  });
+}
+
+/** A root that names its collection answers for that one only. */
+function checkName(root: Root, collection: string): string[] {
+  const name = root.extra[COLLECTION_FIELD];
+  if (name === undefined) return ["the root names no collection: its keys alone say whose targets these are"];
+  if (name === collection) return [];
+  throw new TrustError(
+    "COLLECTION_MISMATCH",
+    `the root is not one of ${collection}: it is of ${JSON.stringify(name)}`,
+    {
+      role: "root",
+      hint: "The repository answers for another collection; check the pin, or tell its operator",
+      details: { expected: collection, got: JSON.stringify(name) },
+    },
+  );
+}
