@@ -1,11 +1,12 @@
-// Writes docs/reference/cli.md from the command table. `--check` only says whether the page is in sync.
+// Writes docs/reference/cli.md and errors.md from the tables of commands and codes. `--check` only says whether the
+// pages are in sync.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { build } from "esbuild";
 
 const root = join(import.meta.dirname, "..");
-const page = join(root, "docs/reference/cli.md");
+const pages = { "docs/reference/cli.md": "referencePage", "docs/reference/errors.md": "errorsPage" };
 const built = mkdtempSync(join(root, "node_modules/.cli-reference-")); // where external packages are found
 try {
   await build({
@@ -18,12 +19,14 @@ try {
     packages: "external",
     logLevel: "warning",
   });
-  const { referencePage } = await import(pathToFileURL(join(built, "reference.mjs")).href);
-  const wanted = await referencePage();
-  if (!process.argv.includes("--check")) writeFileSync(page, wanted);
-  else if (readFileSync(page, "utf8") !== wanted) {
-    console.error("docs/reference/cli.md is not in sync: run node scripts/generate-cli-reference.mjs");
-    process.exitCode = 1;
+  const reference = await import(pathToFileURL(join(built, "reference.mjs")).href);
+  for (const [page, make] of Object.entries(pages)) {
+    const wanted = await reference[make]();
+    if (!process.argv.includes("--check")) writeFileSync(join(root, page), wanted);
+    else if (readFileSync(join(root, page), "utf8") !== wanted) {
+      console.error(`${page} is not in sync: run node scripts/generate-cli-reference.mjs`);
+      process.exitCode = 1;
+    }
   }
 } finally {
   rmSync(built, { recursive: true, force: true });

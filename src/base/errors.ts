@@ -117,7 +117,8 @@ const PROGRAM_CODES = {
   INTERNAL: "failure",
 } as const satisfies Record<string, ErrorKind>;
 
-const KIND_OF_CODE = {
+/** The kind of every code. */
+export const KIND_OF_CODE = {
   ...USAGE_CODES,
   ...FORMAT_CODES,
   ...TRANSPORT_CODES,

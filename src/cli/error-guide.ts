@@ -1,6 +1,5 @@
 /** What every error code means and what to do about it: the hint where an error brings none, and the reference page. */
-import { KIND_OF_CODE, type ErrorCode } from "../base/errors.ts";
-import { EXIT_STATUS } from "./exit-status.ts";
+import type { ErrorCode } from "../base/errors.ts";
 
 interface Guide {
   readonly meaning: string;
@@ -293,26 +292,3 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
     remedy: "Run again with --log debug and report what it prints",
   },
 };
-
-/** The page docs/reference/errors.md. */
-export function errorsPage(): string {
-  const rows = (Object.keys(KIND_OF_CODE) as ErrorCode[]).map((code) => {
-    const kind = KIND_OF_CODE[code];
-    const { meaning, remedy } = ERROR_GUIDE[code];
-    return `| \`${code}\` | ${kind} | ${EXIT_STATUS[kind]} | ${meaning} | ${remedy} |`;
-  });
-  return [
-    "# Errors",
-    "",
-    "<!-- Made by scripts/generate-errors-reference.mjs from src/cli/error-guide.ts: change that one. -->",
-    "",
-    "Every refusal has a code, which never changes its meaning, and a kind, which decides the exit status of the command",
-    "line. With `--format json` the last line of stderr is `{\"error\":{code,kind,exitStatus,message,hint,details}}`; in the",
-    "library, errors are `WasmToOciError` with `code`, `kind`, `hint` and `details`.",
-    "",
-    "| code | kind | exit status | meaning | what to do |",
-    "| ---- | ---- | ----------- | ------- | ---------- |",
-    ...rows,
-    "",
-  ].join("\n");
-}

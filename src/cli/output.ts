@@ -174,8 +174,8 @@ function describeError(error: unknown): Record<string, unknown> {
 
 /** What to do next: in the words of whoever threw, else of the error's code. */
 function hintOf(error: unknown): string {
-  if (!(error instanceof WasmToOciError)) return ERROR_GUIDE.INTERNAL.remedy;
-  return error.hint ?? ERROR_GUIDE[error.code].remedy;
+  const known: WasmToOciError | undefined = error instanceof WasmToOciError ? error : undefined;
+  return known?.hint ?? ERROR_GUIDE[known?.code ?? "INTERNAL"].remedy;
 }
 
 function causes(error: unknown): string[] {

@@ -5,6 +5,8 @@ import { EXIT_MEANING, EXIT_STATUS } from "./exit-status.ts";
 import { optionTerm, optionText, PROGRAM, usageLine } from "./help.ts";
 import { TABLE, type Entry } from "./table.ts";
 
+export { errorsPage } from "./error-reference.ts";
+
 /** Variables that stand for no option. */
 const VARIABLES: readonly (readonly [name: string, meaning: string])[] = [
   [

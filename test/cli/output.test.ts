@@ -2,6 +2,7 @@ import { Writable } from "node:stream";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { RegistryError, StorageError, TrustError } from "../../src/base/errors.ts";
+import { ERROR_GUIDE } from "../../src/cli/error-guide.ts";
 import { Output, safeJson, type OutputStream } from "../../src/cli/output.ts";
 
 class Memory extends Writable {
@@ -66,6 +67,7 @@ describe("Output", () => {
       kind: "tampered",
       exitStatus: 10,
       message: HOSTILE,
+      hint: ERROR_GUIDE.TAG_MISMATCH.remedy,
       details: { got: HOSTILE },
     });
   });
@@ -99,7 +101,7 @@ describe("Output", () => {
     expect(stderr.text).toBe("error: m\nhint: h\n");
   });
 
-  it("says less at each level, and always why it failed", () => {
+  it("says less at each level, and always why it failed and what to do", () => {
     const said = (["debug", "info", "warn", "error", "fatal"] as const).map((level) => {
       const { out, stderr } = setUp();
       out.level = level;
@@ -109,7 +111,7 @@ describe("Output", () => {
       out.error(new TrustError("KEY_MISSING", "e"));
       return stderr.text.trimEnd().split("\n").length;
     });
-    expect(said).toEqual([4, 3, 2, 1, 1]);
+    expect(said).toEqual([5, 4, 3, 2, 2]);
   });
 
   it("keeps informal lines out of the way of JSON", () => {
