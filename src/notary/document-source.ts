@@ -1,6 +1,6 @@
 /** Where a verification takes its documents from: a server and the cache, or the cache alone. */
 import { hexEncode, type Bytes } from "../base/bytes.ts";
-import { FormatError, TrustError } from "../base/errors.ts";
+import { errorCode, FormatError, TrustError } from "../base/errors.ts";
 import { matchesBytes } from "../tuf/checks.ts";
 import type { NotaryApi } from "./api.ts";
 import type { FileMeta } from "./metadata.ts";
@@ -117,7 +117,9 @@ export function serverDocuments(options: ServerDocumentsOptions): DocumentSource
       const newest = await early.get(`${role}.json`);
       if (newest !== undefined && (await matchesBytes(newest, expected))) return { bytes: newest, from: "network" };
       const hash = expected.hashes.get("sha256")!;
-      const bytes = await get(`${role}.${hexEncode(hash)}.json`, expected.length);
+      const bytes = await get(`${role}.${hexEncode(hash)}.json`, expected.length).catch((cause: unknown) => {
+        throw errorCode(cause) === "RESPONSE_TOO_LARGE" ? longer(role, expected.length, cause) : cause;
+      });
       return bytes && { bytes, from: "network" };
     },
     close: () => abort.abort(),
@@ -126,6 +128,20 @@ export function serverDocuments(options: ServerDocumentsOptions): DocumentSource
 
 function limitOf(role: string): number {
   return role === "snapshot" ? MAX_SNAPSHOT_BYTES : MAX_TARGETS_BYTES;
+}
+
+/** The limit of a document that is fetched by its hash was signed: more than that is somebody else's bytes. */
+function longer(role: string, length: number, cause: unknown): TrustError {
+  return new TrustError(
+    "METADATA_TAMPERED",
+    `the metadata of ${role} is not what was signed for it: expected ${length} bytes, got more`,
+    {
+      role,
+      cause,
+      hint: "Somebody mixes metadata of different moments, or changed it; it was not used",
+      details: { expected: `${length} bytes`, got: "more" },
+    },
+  );
 }
 
 function tooLong(role: string, length: number): FormatError {

@@ -285,7 +285,7 @@ describe("mix and match", () => {
   it("refuses a document that differs in white space only: hashes are over bytes", async () => {
     repository.serve("targets", ownBytes(utf8Encode(`${utf8Decode(repository.document("targets"))}\n`)));
     await harness.metadata.remove({ server: "https://notary.example", gun: GUN });
-    expect(await refusal()).toMatchObject({ code: "RESPONSE_TOO_LARGE" });
+    expect(await refusal()).toMatchObject({ code: "METADATA_TAMPERED", details: { role: "targets", got: "more" } });
   });
 });
 

@@ -327,8 +327,8 @@ describe("failing closed", () => {
       if (/^targets\/releases\.[0-9a-f]{64}/.test(file)) repository.files.set(file, new Uint8Array(100_000));
     }
     expect(await refusalOf(harness)).toMatchObject({
-      code: "RESPONSE_TOO_LARGE",
-      details: { limit: repository.document("targets/releases").length },
+      code: "METADATA_TAMPERED",
+      details: { expected: `${repository.document("targets/releases").length} bytes`, got: "more" },
     });
   });
 
