@@ -9,7 +9,7 @@ import { loadLocalCas } from "../node/local-ca.ts";
 import { openNotarySource } from "../node/notary-source.ts";
 import { openPinFile } from "../node/pin-file.ts";
 import { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "../node/transport.ts";
-import type { Reference } from "../oci/reference.ts";
+import { registryApiHost, type Reference } from "../oci/reference.ts";
 import { RegistryClient } from "../oci/registry-client.ts";
 import { repositoryName } from "../oci/tagged-reference.ts";
 import { coverRepository } from "../trust/cover.ts";
@@ -20,6 +20,7 @@ import type { Context } from "./command.ts";
 import { readTextFile } from "./input-file.ts";
 import { findKey } from "./key-directory.ts";
 import { passphrases } from "./passphrases.ts";
+import { plainHttp } from "./plain-http.ts";
 import { progressLine } from "./progress.ts";
 import type { Session, SessionOptions } from "./session.ts";
 import { trustDirectory } from "./trust-directory.ts";
@@ -55,10 +56,8 @@ async function createSession(
   open: (more: NodeTransportOptions) => Transport,
 ): Promise<Session> {
   const dir = trustDirectory(context, options.dir);
-  const insecure = options.insecure === true;
-  if (insecure) context.out.warn("--insecure: the registry's TLS certificate is not checked");
   const { now } = context;
-  const runtime = { transport: open({ insecure: () => insecure }), createHasher: nodeHasher, now };
+  const runtime = { transport: open(await registryTls(context, options)), createHasher: nodeHasher, now };
   const trustRuntime = { ...runtime, transport: open(await trustServerTls(options, dir)) };
   const credentials = dockerCredentials({ env: context.env });
   const pins = openPinFile(dir);
@@ -103,7 +102,7 @@ async function createSession(
     registry: new RegistryClient({
       runtime,
       credentials,
-      plainHttp: () => (options.useHttp === true ? true : undefined),
+      plainHttp: () => plainHttp(options),
     }),
     pins,
     keys,
@@ -119,16 +118,39 @@ async function createSession(
   };
 }
 
+/** What is said about TLS is said about the registry itself, not about hosts that it names (CVE-2019-10214). */
+async function registryTls(context: Context, options: SessionOptions): Promise<NodeTransportOptions> {
+  const { insecure, caFile, certFile, keyFile, reference } = options;
+  if (insecure === true) context.out.warn("--insecure: the registry's TLS certificate is not checked");
+  const isRegistry = (host: string): boolean => reference !== undefined && host === urlHost(reference.registry);
+  return {
+    ...(caFile === undefined ? {} : { ca: await readAuthorities(caFile) }),
+    ...(await clientCertificate("--cert-file", certFile, "--key-file", keyFile)),
+    showCertificate: isRegistry,
+    insecure: (host) => insecure === true && isRegistry(host),
+  };
+}
+
+/** A registry's host and port as https URLs have them: without the port that goes without saying. */
+function urlHost(registry: string): string {
+  return new URL(`https://${registryApiHost(registry)}/`).host;
+}
+
+async function clientCertificate(
+  certOption: string,
+  cert: string | undefined,
+  keyOption: string,
+  key: string | undefined,
+): Promise<Pick<NodeTransportOptions, "cert" | "key">> {
+  if (cert !== undefined && key !== undefined) return { cert: await readTextFile(cert), key: await readTextFile(key) };
+  if (cert === key) return {};
+  throw new UsageError("USAGE", `${certOption} and ${keyOption} belong together: a certificate needs its key`);
+}
+
 /** Without `--tlscacert`, a trust server on this machine may have a certificate of `wasm-to-oci serve`. */
 async function trustServerTls(options: SessionOptions, dir: string): Promise<NodeTransportOptions> {
   const { tlscacert, tlscert, tlskey } = options;
-  if ((tlscert === undefined) !== (tlskey === undefined)) {
-    throw new UsageError("USAGE", "--tlscert and --tlskey belong together: a certificate needs its key");
-  }
-  const client =
-    tlscert === undefined || tlskey === undefined
-      ? {}
-      : { cert: await readTextFile(tlscert), key: await readTextFile(tlskey) };
+  const client = await clientCertificate("--tlscert", tlscert, "--tlskey", tlskey);
   if (tlscacert !== undefined) return { ca: await readAuthorities(tlscacert), onlyCa: true, ...client };
   const local = await loadLocalCas(dir);
   return { ca: (hostname) => (isLoopbackHost(hostname) ? local : undefined), ...client };

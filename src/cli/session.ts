@@ -30,7 +30,11 @@ export type SessionOptions = Partial<
       typeof creatingOptions &
       typeof directoryOptions
   >
-> & { readonly sign?: boolean };
+> & {
+  readonly sign?: boolean;
+  /** Whose registry `--insecure` and the client certificate are for; neither token servers nor redirects get them. */
+  readonly reference?: Pick<Reference, "registry"> | undefined;
+};
 
 export interface Session {
   readonly runtime: Runtime;

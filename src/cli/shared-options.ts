@@ -32,7 +32,16 @@ const useHttp = flag("--use-http", "reach the registry over plain http; loopback
 export const networkOptions = { timeout };
 
 /** For commands that talk to a registry. */
-export const registryOptions = { insecure, useHttp, ...networkOptions };
+export const registryOptions = {
+  insecure,
+  useHttp,
+  caFile: value("--ca-file FILE", "accept these authorities (PEM) for the registry, besides the system's", nonEmpty, {
+    env: "WASM_TO_OCI_CA_FILE",
+  }),
+  certFile: value("--cert-file FILE", "client certificate (PEM) for the registry", nonEmpty),
+  keyFile: value("--key-file FILE", "key of the registry's client certificate (PEM)", nonEmpty),
+  ...networkOptions,
+};
 
 const server = value(
   "--server URL",

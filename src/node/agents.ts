@@ -21,6 +21,8 @@ export interface TrustOptions {
   /** PEM of the client certificate with its chain, and of its key. */
   readonly cert?: string | undefined;
   readonly key?: string | undefined;
+  /** Hosts, by `host[:port]`, that the client certificate is shown to; every host unless told. */
+  readonly showCertificate?: ((host: string) => boolean) | undefined;
   /** Hosts, by `host[:port]`, whose certificates are not checked. */
   readonly insecure?: ((host: string) => boolean) | undefined;
 }
@@ -80,11 +82,12 @@ export class Agents {
   }
 
   private tlsOptions(target: URL): { secureContext: tls.SecureContext; rejectUnauthorized: boolean } {
-    const { cert, key, insecure, onlyCa } = this.trust;
+    const { cert, key, showCertificate, insecure, onlyCa } = this.trust;
+    const isShown = showCertificate?.(target.host) !== false;
     const ca = this.authorities(target.hostname);
     const options: tls.SecureContextOptions = {};
-    if (cert !== undefined) options.cert = cert;
-    if (key !== undefined) options.key = key;
+    if (cert !== undefined && isShown) options.cert = cert;
+    if (key !== undefined && isShown) options.key = key;
     try {
       if (ca !== undefined) {
         for (const pem of ca) requireCertificates(pem);

@@ -48,6 +48,11 @@ export type FaultRule = (request: SeenRequest) => Fault | undefined;
 export interface TlsIdentity {
   readonly cert: string;
   readonly key: string;
+  /** PEM of the authority that clients' certificates must be from. */
+  readonly ca?: string;
+  /** Ask clients for a certificate, and refuse those without. */
+  readonly requestCert?: boolean;
+  readonly rejectUnauthorized?: boolean;
 }
 
 export interface FaultyServer {

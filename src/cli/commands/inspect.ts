@@ -5,6 +5,7 @@ import { defineCommand } from "../command.ts";
 import { argument, flag } from "../options.ts";
 import { formatSize } from "../progress.ts";
 import { sayNotes } from "../reports.ts";
+import { parseReference } from "../../oci/reference.ts";
 import { withSession } from "../session.ts";
 import { outputOptions, registryOptions } from "../shared-options.ts";
 
@@ -25,8 +26,10 @@ export const inspectCommand = defineCommand({
   json: "inspect",
   async run(context, { source }, options) {
     const { out, signal } = context;
-    await withSession(context, options, async ({ runtime, registry, onProgress }) => {
-      const inspection = (await isFile(source))
+    const file = await isFile(source);
+    const reference = file ? undefined : parseReference(source);
+    await withSession(context, { ...options, reference }, async ({ runtime, registry, onProgress }) => {
+      const inspection = file
         ? await inspect({ runtime, module: { name: source, body: await openModuleFile(source) }, onProgress })
         : await inspect({ registry, reference: source, deep: options.deep, onProgress, signal });
       sayNotes(context, inspection.notes);

@@ -34,7 +34,7 @@ export const listCommand = defineCommand({
   async run(context, { repository }, options) {
     const { out } = context;
     const reference = taggedReference(repository);
-    await withSession(context, options, async (session) => {
+    await withSession(context, { ...options, reference }, async (session) => {
       const report = await list({
         runtime: session.runtime,
         registry: session.registry,

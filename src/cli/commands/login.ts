@@ -5,6 +5,7 @@ import { RegistryClient } from "../../oci/registry-client.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { flag, nonEmpty, optional, value } from "../options.ts";
 import { readSecretFromStdin } from "../secret-input.ts";
+import { plainHttp } from "../plain-http.ts";
 import { serverAddress } from "../server-address.ts";
 import { withSession } from "../session.ts";
 import { directoryOptions, outputOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
@@ -37,17 +38,21 @@ export const loginCommand = defineCommand({
     const password = options.passwordStdin ? await readSecretFromStdin() : await askPassword(context, username);
     const credentials: Credentials = { kind: "basic", username, password };
     const store = dockerCredentials({ env: context.env });
-    await withSession(context, options, async ({ runtime, trustRuntime }) => {
-      const client = new RegistryClient({
-        runtime: address.url === undefined ? runtime : trustRuntime,
-        credentials: { get: () => Promise.resolve(credentials) },
-        plainHttp: () => (address.url === undefined ? options.useHttp || undefined : address.url.protocol === "http:"),
-      });
-      await client.ping(address.host, { signal: context.signal });
-      const location = await store.store(address.host, credentials);
-      out.info(`Logged in to ${address.host} as ${username}; stored in ${location}`);
-      if (out.format === "json") await out.json({ server: address.host, username, location });
-    });
+    await withSession(
+      context,
+      { ...options, reference: { registry: address.host } },
+      async ({ runtime, trustRuntime }) => {
+        const client = new RegistryClient({
+          runtime: address.url === undefined ? runtime : trustRuntime,
+          credentials: { get: () => Promise.resolve(credentials) },
+          plainHttp: () => (address.url === undefined ? plainHttp(options) : address.url.protocol === "http:"),
+        });
+        await client.ping(address.host, { signal: context.signal });
+        const location = await store.store(address.host, credentials);
+        out.info(`Logged in to ${address.host} as ${username}; stored in ${location}`);
+        if (out.format === "json") await out.json({ server: address.host, username, location });
+      },
+    );
   },
 });
 

@@ -3,7 +3,8 @@ import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
 import { pull } from "../../pull.ts";
 import type { VerificationReport } from "../../trust/report.ts";
 import { defineCommand, type Context } from "../command.ts";
-import { fileOutput, stdoutOutput } from "../module-output.ts";
+import { fileOutput } from "../../node/file-output.ts";
+import { stdoutOutput } from "../module-output.ts";
 import { argument, flag, nonEmpty, value } from "../options.ts";
 import { checkLines, rememberCollection, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
@@ -48,7 +49,7 @@ export const pullCommand = defineCommand({
         hint: "Name a file with --output, or leave --format json out",
       });
     }
-    await withSession(context, options, async (session) => {
+    await withSession(context, { ...options, reference }, async (session) => {
       const trust = await session.coverage(reference);
       const report = await pull({
         runtime: session.runtime,

@@ -78,7 +78,7 @@ export const pushCommand = defineCommand({
   async run(context, { module, reference: given }, options) {
     const reference = taggedReference(given);
     const artifact = chosenLayout(options.format.artifact, options.artifactFormat);
-    await withSession(context, options, async (session) => {
+    await withSession(context, { ...options, reference }, async (session) => {
       const body = await openModuleFile(module);
       const signing = await session.signing(reference);
       const report = await push({

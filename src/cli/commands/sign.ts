@@ -37,7 +37,7 @@ export const signCommand = defineCommand({
   async run(context, { reference: given }, options) {
     const { out } = context;
     const reference = taggedReference(given);
-    await withSession(context, { ...options, sign: true }, async (session) => {
+    await withSession(context, { ...options, reference, sign: true }, async (session) => {
       const signing = { ...(await session.requiredCoverage(reference)), signal: context.signal };
       const report = await sign({
         runtime: session.runtime,

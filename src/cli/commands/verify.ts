@@ -36,7 +36,7 @@ export const verifyCommand = defineCommand({
   async run(context, { module, reference: given }, options) {
     const reference = taggedReference(given);
     const { out } = context;
-    await withSession(context, options, async (session) => {
+    await withSession(context, { ...options, reference }, async (session) => {
       const trust = await session.requiredCoverage(reference);
       const body = await openModuleFile(module);
       const report = await verify({
