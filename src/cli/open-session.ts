@@ -6,6 +6,7 @@ import { dockerCredentials } from "../node/docker-credentials.ts";
 import { nodeHasher } from "../node/hasher.ts";
 import { openKeyDir } from "../node/key-dir.ts";
 import { loadLocalCas } from "../node/local-ca.ts";
+import { withNotaryPins } from "../node/notary-config.ts";
 import { openNotarySource } from "../node/notary-source.ts";
 import { openPinFile } from "../node/pin-file.ts";
 import { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "../node/transport.ts";
@@ -89,7 +90,7 @@ async function createSession(
       openSource: (pinned) => trustServer(pinned.server),
     });
     if (covered === undefined && (options.sign === true || pin !== undefined)) throw noTrustSource(options);
-    return covered;
+    return covered && withNotaryPins(covered, dir);
   };
   const requiredCoverage = async (reference: Reference): Promise<Coverage> => {
     const covered = await coverage(reference);

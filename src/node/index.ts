@@ -5,6 +5,7 @@ export { openModuleFile, type ModuleFile } from "./module-file.ts";
 export { nodeHasher } from "./hasher.ts";
 export { openKeyDir } from "./key-dir.ts";
 export { loadLocalCas } from "./local-ca.ts";
+export { withNotaryPins } from "./notary-config.ts";
 export { openNotarySource } from "./notary-source.ts";
 export { openPinFile } from "./pin-file.ts";
 export { nodeRuntime, type NodeRuntime } from "./runtime.ts";

@@ -1,0 +1,43 @@
+/**
+ * The `trust_pinning` of a `config.json` that the `notary` command uses beside the same trust directory: whoever
+ * pinned a collection there expects it to be pinned here.
+ */
+import { readFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { errorCode } from "../base/errors.ts";
+import { parseTrustPinning, pinningRule } from "../notary/pinning.ts";
+import type { Coverage } from "../trust/coverage.ts";
+import { storageError } from "./storage-error.ts";
+
+/**
+ * Applies Notary's pins to a coverage that flags alone decided; pins of our own go first.
+ *
+ * @param dir trust directory, e.g. `~/.notary`
+ * @throws {FormatError} CONFIG_INVALID, JSON_INVALID: a file of pins that cannot be read is never no pins
+ * @throws {StorageError} where the file, or an authority that it names, cannot be read
+ */
+export async function withNotaryPins(coverage: Coverage, dir: string): Promise<Coverage> {
+  if (coverage.reason !== "flags" || coverage.pin !== undefined) return coverage;
+  const path = join(dir, "config.json");
+  const config = await readFile(path).catch((error: unknown) => {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw storageError(error, "read", path);
+  });
+  if (config === undefined) return coverage;
+  const rule = pinningRule(parseTrustPinning(config), coverage.collection);
+  switch (rule.kind) {
+    case "certificates":
+      return { ...coverage, pin: { certificateIds: rule.certificateIds }, firstUse: "refuse" };
+    case "authority": {
+      const pem = resolve(dirname(path), rule.path);
+      const certificateAuthorities = await readFile(pem, "utf8").catch((error: unknown) => {
+        throw storageError(error, "read", pem);
+      });
+      return { ...coverage, pin: { certificateAuthorities }, firstUse: "refuse" };
+    }
+    case "refuse":
+      return { ...coverage, firstUse: "refuse" };
+    case "first-use":
+      return coverage;
+  }
+}
