@@ -21,6 +21,8 @@ const MAX_KEPT_NAME = 180;
 export interface WriteOptions {
   /** Permissions of a new file, 0644 unless told; the umask applies. */
   readonly mode?: number | undefined;
+  /** False where a power cut may undo the write, as long as a crash of the program alone cannot: for caches. */
+  readonly durable?: boolean | undefined;
 }
 
 /** A file that appears whole, or not at all. */
@@ -57,7 +59,7 @@ export async function createAtomicOutput(path: string, options: WriteOptions = {
   try {
     await checkReplaceable(path);
     const { handle, temporary } = await openTemporary(path, options.mode ?? DEFAULT_MODE);
-    return new TemporaryOutput(path, temporary, handle);
+    return new TemporaryOutput(path, temporary, handle, options.durable ?? true);
   } catch (error) {
     throw await writeError(error, path);
   }
@@ -101,12 +103,14 @@ export async function syncDirectory(path: string): Promise<void> {
 class TemporaryOutput implements AtomicOutput {
   private readonly path: string;
   private readonly temporary: string;
+  private readonly durable: boolean;
   private handle: FileHandle | undefined;
   private committed = false;
 
-  constructor(path: string, temporary: string, handle: FileHandle) {
+  constructor(path: string, temporary: string, handle: FileHandle, durable: boolean) {
     this.path = path;
     this.temporary = temporary;
+    this.durable = durable;
     this.handle = handle;
   }
 
@@ -122,12 +126,12 @@ class TemporaryOutput implements AtomicOutput {
 
   async commit(): Promise<void> {
     try {
-      await this.opened().sync();
+      if (this.durable) await this.opened().sync();
       await this.close();
       await checkReplaceable(this.path);
       await rename(this.temporary, this.path);
       this.committed = true;
-      await syncDirectory(dirname(this.path));
+      if (this.durable) await syncDirectory(dirname(this.path));
     } catch (error) {
       throw await writeError(error, this.path);
     }

@@ -44,7 +44,7 @@ export function openTufStore(dir: string): TufStore {
     readRoot: (version) => read(rootFile(version)),
     writeRoot: (version, bytes) =>
       locked(async () => {
-        await write(rootFile(version), bytes);
+        await write(rootFile(version), bytes, true);
         await write(roleFile("root"), bytes);
       }),
     read: (role) => read(roleFile(role)),
@@ -110,11 +110,12 @@ async function read(path: string): Promise<Bytes | undefined> {
   }
 }
 
-async function write(path: string, bytes: Uint8Array): Promise<void> {
+/** @param durable for roots; everything else is fetched again where a power cut damaged it */
+async function write(path: string, bytes: Uint8Array, durable = false): Promise<void> {
   try {
     await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
   } catch (error) {
     throw storageError(error, "write", path);
   }
-  await writeFileAtomic(path, bytes, { mode: FILE_MODE });
+  await writeFileAtomic(path, bytes, { mode: FILE_MODE, durable });
 }

@@ -5,7 +5,8 @@ import { JsonCursor, type CursorFault } from "../base/json-cursor.ts";
 import { isJsonObject, parseJson } from "../base/json.ts";
 import { readSigned, readSignatures } from "./read-metadata.ts";
 import type { MetadataType, Signature, Signed, SignedMetadata, SignedTypes } from "./schema.ts";
-import { canonicalSigned } from "./signed-bytes.ts";
+import { canonicalSigned, canonicalSignedWith } from "./signed-bytes.ts";
+import { excerptTargets, MIN_INDEXED_BYTES } from "./target-index.ts";
 import { documentText, signedJson } from "./write-metadata.ts";
 
 export * from "./schema.ts";
@@ -29,13 +30,16 @@ export function decodeMetadata<Type extends MetadataType>(
   const what = `the metadata of ${role}`;
   const fault: CursorFault = (message) =>
     new FormatError("METADATA_INVALID", `${what} is not valid: ${message}`, { details: { role } });
-  const document = parseJson(bytes, { what, integersOnly: true });
+  const excerpt = type === "targets" && bytes.length >= MIN_INDEXED_BYTES ? excerptTargets(bytes) : undefined;
+  const document = parseJson(excerpt?.rest ?? bytes, { what, integersOnly: true });
   const envelope = new JsonCursor(document, fault).object(["signatures", "signed"]);
   const signed = readSigned(envelope.field("signed"), type, role);
   const signatures = readSignatures(envelope.field("signatures"));
   const received = envelope.value["signed"];
   if (!isJsonObject(received)) throw fault("signed: expected an object");
-  return { signed, signatures, bytes, message: canonicalSigned(bytes, received) };
+  if (excerpt === undefined) return { signed, signatures, bytes, message: canonicalSigned(received) };
+  const message = canonicalSignedWith(received, excerpt.region);
+  return { signed: { ...signed, targets: excerpt.index }, signatures, bytes, message };
 }
 
 /**
@@ -44,7 +48,7 @@ export function decodeMetadata<Type extends MetadataType>(
  * @throws {FormatError} JSON_INVALID for texts and numbers that signed documents cannot hold
  */
 export function signedMessage(signed: Signed): Bytes {
-  return canonicalSigned(undefined, signedJson(signed));
+  return canonicalSigned(signedJson(signed));
 }
 
 /**

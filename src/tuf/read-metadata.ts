@@ -123,7 +123,7 @@ function readSnapshot(cursor: JsonCursor): Snapshot {
   const files = at.field("meta");
   for (const [name, entry] of files.entries(MAX_FILES)) {
     if (!name.endsWith(SUFFIX)) entry.fail("expected a name that ends in .json");
-    meta.set(name.slice(0, -SUFFIX.length), readMetaFile(entry));
+    meta.set(name.slice(0, -SUFFIX.length), plainMetaFile(entry.value) ?? readMetaFile(entry));
   }
   if (!meta.has("targets")) files.fail("the entry targets.json is missing");
   return { type: "snapshot", ...common, meta, extra: extraOf(at.value, known) };
@@ -244,6 +244,27 @@ function checkRoleName(cursor: JsonCursor, name: string): void {
   if ((TOP_LEVEL_ROLES as readonly string[]).includes(name)) cursor.fail(`${name} is no name for a delegation`);
 }
 
+/** An entry without anything special; undefined leaves the judgement to the full reader. */
+function plainMetaFile(value: JsonValue | undefined): MetaFile | undefined {
+  if (!isJsonObject(value)) return undefined;
+  for (const key in value) if (key !== "version" && key !== "length" && key !== "hashes") return undefined;
+  const { version, length, hashes } = value;
+  if (typeof version !== "number" || version < 1) return undefined;
+  if (length === undefined && hashes === undefined) return { version, extra: NO_EXTRA };
+  if (typeof length !== "number" || length < 0 || !isJsonObject(hashes) || !arePlainHashes(hashes)) return undefined;
+  return { version, length, hashes: hashes as Hashes, extra: NO_EXTRA };
+}
+
+function arePlainHashes(hashes: JsonObject): boolean {
+  let algorithms = 0;
+  for (const algorithm in hashes) {
+    const hash = hashes[algorithm];
+    if (typeof hash !== "string" || HASH_HEX.get(algorithm)?.test(hash) !== true) return false;
+    algorithms++;
+  }
+  return algorithms > 0;
+}
+
 function readMetaFile(cursor: JsonCursor): MetaFile {
   const at = cursor.object(["hashes", "length", "version"]);
   const length = at.field("length");
@@ -286,13 +307,7 @@ function plainTargetFile(value: JsonValue | undefined): TargetFile | undefined {
   }
   const { length, hashes, custom } = value;
   if (members < 2 || typeof length !== "number" || length < 0 || !isJsonObject(hashes)) return undefined;
-  let algorithms = 0;
-  for (const algorithm in hashes) {
-    const hash = hashes[algorithm];
-    if (typeof hash !== "string" || HASH_HEX.get(algorithm)?.test(hash) !== true) return undefined;
-    algorithms++;
-  }
-  if (algorithms === 0) return undefined;
+  if (!arePlainHashes(hashes)) return undefined;
   return custom === undefined
     ? { length, hashes: hashes as Hashes, extra: NO_EXTRA }
     : { length, hashes: hashes as Hashes, custom, extra: NO_EXTRA };

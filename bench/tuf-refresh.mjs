@@ -1,0 +1,89 @@
+// Measures one cold refresh, one lookup, later lookups and a warm refresh of a repository over loopback HTTP, in this
+// fresh process; the server is another one.
+//   node bench/tuf-refresh.mjs <folder of tuf-repository.mjs> [<folder with tuf-js installed>]
+import { fork } from "node:child_process";
+import { createServer } from "node:http";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const [folder, peer] = process.argv.slice(2);
+if (process.env.BENCH_SERVER === "1") serve();
+else await measure();
+
+function serve() {
+  let requests = 0;
+  const server = createServer((request, response) => {
+    requests++;
+    try {
+      const body = readFileSync(join(folder, decodeURIComponent(request.url)));
+      response.writeHead(200, { "content-length": body.length }).end(body);
+    } catch {
+      response.writeHead(404).end();
+    }
+  });
+  server.listen(0, "127.0.0.1", () => process.send(server.address().port));
+  process.on("message", () => process.send(requests));
+  process.on("disconnect", () => process.exit(0));
+}
+
+async function measure() {
+  const server = fork(import.meta.filename, [folder], { env: { ...process.env, BENCH_SERVER: "1" } });
+  const next = () => new Promise((resolve) => void server.once("message", resolve));
+  const port = await next();
+  const dir = mkdtempSync(join(tmpdir(), "tuf-bench-"));
+  const base = Math.round(process.memoryUsage.rss() / 2 ** 20);
+  const client = await (peer === undefined ? ours : tufJs)(`http://127.0.0.1:${port}/metadata`, dir);
+  const result = {};
+  const time = async (name, action) => {
+    const start = performance.now();
+    await action();
+    result[name] = `${(performance.now() - start).toFixed(1)} ms`;
+  };
+  try {
+    await time("refresh", () => client.refresh());
+    await time("lookup", () => client.find("team7/module-77/1.2.3/module-77.wasm"));
+    await time("again", () => client.find("team7/no-such-module"));
+    server.send("requests");
+    const cold = await next();
+    if (client.warm !== undefined) await time("warm, same client", client.warm);
+    server.send("requests");
+    result.requests = `${cold} cold, ${(await next()) - cold} warm`;
+    if (client.restart !== undefined) await time("warm, new client", client.restart);
+    const peak = Math.round(process.resourceUsage().maxRSS / 1024);
+    console.log(peer === undefined ? "wasm-to-oci" : "tuf-js", JSON.stringify({ ...result, peakMB: peak, baseMB: base }));
+  } finally {
+    client.close?.();
+    server.disconnect();
+    rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+async function ours(metadataUrl, dir) {
+  const { TufClient } = await import("../dist/tuf/client.js");
+  const { httpRepository } = await import("../dist/tuf/http-repository.js");
+  const { openTufStore } = await import("../dist/node/tuf-store.js");
+  const { nodeRuntime } = await import("../dist/node/runtime.js");
+  const runtime = nodeRuntime();
+  const anchor = new Uint8Array(readFileSync(join(folder, "metadata", "1.root.json")));
+  const repository = httpRepository({ metadataUrl, runtime });
+  const make = () => new TufClient({ anchor, repository, store: openTufStore(dir), now: runtime.now });
+  const client = make();
+  return {
+    refresh: () => client.refresh(),
+    find: (name) => client.find(name),
+    warm: () => client.refresh(),
+    restart: () => make().refresh(),
+    close: () => runtime.transport.close(),
+  };
+}
+
+async function tufJs(metadataBaseUrl, metadataDir) {
+  const { copyFileSync } = await import("node:fs");
+  const { Updater } = createRequire(join(peer, "x.js"))("tuf-js");
+  copyFileSync(join(folder, "metadata", "1.root.json"), join(metadataDir, "root.json"));
+  const config = { targetsMaxLength: 50_000_000, snapshotMaxLength: 50_000_000 };
+  const updater = new Updater({ metadataDir, metadataBaseUrl, config });
+  return { refresh: () => updater.refresh(), find: (name) => updater.getTargetInfo(name) };
+}
