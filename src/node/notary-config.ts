@@ -25,19 +25,14 @@ export async function withNotaryPins(coverage: Coverage, dir: string): Promise<C
   });
   if (config === undefined) return coverage;
   const rule = pinningRule(parseTrustPinning(config), coverage.collection);
-  switch (rule.kind) {
-    case "certificates":
-      return { ...coverage, pin: { certificateIds: rule.certificateIds }, firstUse: "refuse" };
-    case "authority": {
-      const pem = resolve(dirname(path), rule.path);
-      const certificateAuthorities = await readFile(pem, "utf8").catch((error: unknown) => {
-        throw storageError(error, "read", pem);
-      });
-      return { ...coverage, pin: { certificateAuthorities }, firstUse: "refuse" };
-    }
-    case "refuse":
-      return { ...coverage, firstUse: "refuse" };
-    case "first-use":
-      return coverage;
+  if (rule.kind === "first-use") return coverage;
+  if (rule.kind === "refuse") return { ...coverage, firstUse: "refuse" };
+  if (rule.kind === "certificates") {
+    return { ...coverage, pin: { certificateIds: rule.certificateIds }, firstUse: "refuse" };
   }
+  const pem = resolve(dirname(path), rule.path);
+  const certificateAuthorities = await readFile(pem, "utf8").catch((error: unknown) => {
+    throw storageError(error, "read", pem);
+  });
+  return { ...coverage, pin: { certificateAuthorities }, firstUse: "refuse" };
 }
