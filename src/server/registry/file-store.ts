@@ -4,12 +4,13 @@
  * uploads under way (`uploads/`) and changes under way (`intents/`). Tags and records are read from the files at
  * every request: nothing is cached, so a restored backup or a repaired file counts at once.
  */
-import { mkdir, readdir, readFile, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { StorageError } from "../../base/errors.ts";
 import type { Clock } from "../../base/runtime.ts";
-import { storageError, withLock } from "../../node/files.ts";
+import { storageError } from "../../node/files.ts";
 import { openOciLayout } from "../../node/oci-layout.ts";
+import { lockDataDir } from "../data-dir.ts";
 import {
   byBytes,
   directoryExists,
@@ -39,12 +40,9 @@ export interface RegistryStoreOptions {
 }
 
 /** Changes with every change of the directory that older versions would not understand. */
-const FORMAT = 1;
-/** How long to wait for another process to end: its last requests, when a service is restarted. */
-const LOCK_WAIT_MS = 10_000;
-
-/** Directories that this process has open: within a process, locks queue instead of failing. */
-const opened = new Set<string>();
+const FORMAT_TEXT = JSON.stringify({ format: 1 });
+/** The file that says so. */
+const MARKER = "registry.json";
 
 /**
  * Opens the store in a directory, and makes it where there is none: completes changes and removes content that
@@ -53,14 +51,10 @@ const opened = new Set<string>();
  * @throws {StorageError} LOCKED, STATE_INVALID, STORAGE_DENIED
  */
 export async function openRegistryStore(dir: string, options: RegistryStoreOptions = {}): Promise<RegistryStore> {
+  await checkFormat(dir); // before anything is written: what is somebody else's stays as it is
+  const unlock = await lockDataDir(dir);
   try {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw storageError(error, "open", dir);
-  }
-  const unlock = await holdLock(join(dir, "lock"));
-  try {
-    await checkFormat(dir);
+    if (!(await checkFormat(dir))) await putFile(join(dir, MARKER), FORMAT_TEXT);
     const layout = await openOciLayout(dir);
     const repositories = join(dir, "repositories");
     await ensureDirectory(repositories);
@@ -92,69 +86,37 @@ export async function openRegistryStore(dir: string, options: RegistryStoreOptio
       has: (repository) => directoryExists(join(repositories, repositoryFile(repository))),
       async close() {
         await removeFile(inUse);
-        await unlock();
+        unlock();
       },
     };
   } catch (error) {
-    await unlock();
+    unlock();
     throw storageError(error, "open", dir);
   }
 }
 
 /**
- * Makes sure that the directory is a registry's: content without a link is removed after a crash, and in a layout
- * of somebody else that would be all of it.
+ * Makes sure that the directory is a registry's, or nobody's: content without a link is removed after a crash, and
+ * in a layout of somebody else that would be all of it.
+ *
+ * @returns true where it is marked as a registry's
  */
-async function checkFormat(dir: string): Promise<void> {
-  const marker = join(dir, "registry.json");
-  const text = JSON.stringify({ format: FORMAT });
-  if (await fileExists(marker)) {
-    if ((await readFile(marker, "utf8")).trim() === text) return;
-    throw new StorageError("STATE_INVALID", `${marker} does not say ${text}`, {
-      hint: "A newer version made this directory; use that version",
-    });
-  }
-  if (await fileExists(join(dir, "oci-layout"))) {
+async function checkFormat(dir: string): Promise<boolean> {
+  const marker = join(dir, MARKER);
+  try {
+    if (await fileExists(marker)) {
+      if ((await readFile(marker, "utf8")).trim() === FORMAT_TEXT) return true;
+      throw new StorageError("STATE_INVALID", `${marker} does not say ${FORMAT_TEXT}`, {
+        hint: "A newer version made this directory; use that version",
+      });
+    }
+    if (!(await fileExists(join(dir, "oci-layout")))) return false;
     throw new StorageError("STATE_INVALID", `${dir} holds an OCI layout that is not a registry's`, {
       hint: "Choose an empty directory, and push the layout's content to the registry",
     });
-  }
-  await putFile(marker, text);
-}
-
-/** Holds a lock until the returned function is called. */
-async function holdLock(path: string): Promise<() => Promise<void>> {
-  const key = resolve(path);
-  if (opened.has(key)) {
-    throw new StorageError("LOCKED", `${path} is held by this very process`, {
-      hint: "Close the store before opening it again",
-      details: { path },
-    });
-  }
-  opened.add(key);
-  let release = (): void => {};
-  const released = new Promise<void>((done) => {
-    release = done;
-  });
-  let held: Promise<void> | undefined;
-  try {
-    await new Promise<void>((acquired, failed) => {
-      const hold = (): Promise<void> => {
-        acquired();
-        return released;
-      };
-      held = withLock(path, hold, { waitMs: LOCK_WAIT_MS });
-      held.catch(failed);
-    });
   } catch (error) {
-    opened.delete(key);
-    throw error;
+    throw storageError(error, "open", dir);
   }
-  return async () => {
-    release();
-    await held;
-    opened.delete(key);
-  };
 }
 
 /** Removes what writers that were killed left half-written; it was never visible. */

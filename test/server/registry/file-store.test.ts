@@ -38,6 +38,16 @@ test("is for one process at a time, and for the next when that ends", async () =
   await registry.pushImage("acme/app", "v1");
 });
 
+test("is free for the next container, with another host name, when one was killed", async () => {
+  await registry.store.close();
+  writeFileSync(join(registry.dir, "in-use"), "");
+  // what a killed process left under the name of a container that is gone; only the system's lock counts
+  writeFileSync(join(registry.dir, "lock"), JSON.stringify({ host: "0a1b2c3d", pid: 1, start: "1", token: "t" }));
+  registry = await openTestRegistry({ dir: registry.dir });
+  await registry.pushImage("acme/app", "v1");
+  await expect(openRegistryStore(registry.dir)).rejects.toMatchObject({ code: "LOCKED" });
+});
+
 test("refuses a directory that it cannot use, and says so", async () => {
   const file = join(registry.dir, "file");
   writeFileSync(file, "");

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
+import { build, type Plugin } from "esbuild";
 
 export interface RegistryProcess {
   readonly url: string;
@@ -21,6 +21,15 @@ export interface RegistryProgram {
   remove(): void;
 }
 
+/** It looks for its native part beside itself, so it stays out of the bundle. */
+const sqliteWhereItIs: Plugin = {
+  name: "sqlite",
+  setup(bundle) {
+    const path = fileURLToPath(import.meta.resolve("@photostructure/sqlite"));
+    bundle.onResolve({ filter: /^@photostructure\/sqlite$/ }, () => ({ path, external: true }));
+  },
+};
+
 export async function buildRegistryProgram(): Promise<RegistryProgram> {
   const folder = mkdtempSync(join(tmpdir(), "registry-program-"));
   const program = join(folder, "program.mjs");
@@ -31,6 +40,7 @@ export async function buildRegistryProgram(): Promise<RegistryProgram> {
     platform: "node",
     format: "esm",
     target: "node20",
+    plugins: [sqliteWhereItIs],
     banner: { js: 'import{createRequire as __c}from"node:module";const require=__c(import.meta.url);' },
     logLevel: "error",
   });
