@@ -42,7 +42,7 @@ export async function publishTarget(signing: Signing, wanted: WantedTarget): Pro
   const edit = (current: TrustedCollection | undefined): TargetEdit[] => {
     former = current?.find(wanted.name);
     const binding = nextBinding(former, wanted);
-    if (former !== undefined && isSigned(former, wanted, binding)) return [];
+    if (former !== undefined && isIn(former, signing.roles) && isSigned(former, wanted, binding)) return [];
     return [
       {
         action: "add",
@@ -86,6 +86,11 @@ function nextBinding(former: SignedTarget | undefined, wanted: WantedTarget): Ta
   const replaces =
     tagDigest === undefined || manifests.includes(tagDigest) ? (again ? signed?.replaces : undefined) : tagDigest;
   return { manifests, replaces };
+}
+
+/** Roles that the caller names are signed in, whatever another role says; of several it is not known which have it. */
+function isIn(former: SignedTarget, roles: readonly string[] | undefined): boolean {
+  return roles === undefined || roles.every((role) => role === former.role);
 }
 
 function isSigned(former: SignedTarget, wanted: WantedTarget, binding: TargetBinding): boolean {

@@ -42,6 +42,17 @@ describe("sign", () => {
     expect((await world.pull()).bytes).toEqual(moduleBytes("two"));
   });
 
+  it("signs in the role that is named, though another role says the same", async () => {
+    await world.push("one");
+    const { runtime, client: registry, coverage, reference } = world;
+    const inRole = { runtime, registry, reference, sign: { ...coverage, roles: ["targets/releases"] } };
+    await sign(inRole);
+    expect(world.source.collections.get(world.repository)?.get("v1")?.role).toBe("targets/releases");
+    const published = world.source.version;
+    await sign(inRole);
+    expect(world.source.version).toBe(published);
+  });
+
   it("signs nothing where the tag does not name the digest that was asked for", async () => {
     await world.push("one", { sign: undefined });
     await failure(signTag(`${world.reference}@sha256:${"0".repeat(64)}`), "TAG_MISMATCH");
