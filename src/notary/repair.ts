@@ -47,15 +47,22 @@ export async function repairCollection(
   const { keys, now } = environment;
   const limit = now().getTime() + (options.withinDays ?? 0) * DAY_MS;
   const access = collection.pastExpiry();
+  let before: NotaryState | undefined;
   const published = await publishChanges(
     access,
-    (draft, state) => renewals(draft, state!, limit, collection.gun, environment),
+    (draft, state) => {
+      before = state;
+      return renewals(draft, state!, limit, collection.gun, environment);
+    },
     environment,
   );
   const repaired = published.files.map(({ role }) => role);
   const draft = new Draft(documentsOf(published.state));
   const remaining: Unrepaired[] = [];
-  for (const { role, expires } of due(published.state, limit)) {
+  for (const { role, version, expires } of due(published.state, limit)) {
+    const old = verifiedRoles(before!).find((other) => other.role === role);
+    // signed just now, a role may still end within a long time ahead: a timestamp lasts for two weeks
+    if (old !== undefined && version > old.metadata.version && expires > now()) continue;
     const reason = (await isRenewable(draft, role, keys))
       ? "the server signs it, and has not signed it again"
       : "too few of its private keys are at hand";
@@ -66,9 +73,13 @@ export async function repairCollection(
   return { ...published, state, repaired, remaining };
 }
 
-function due(state: NotaryState, limit: number): { role: string; expires: Date }[] {
+function due(state: NotaryState, limit: number): { role: string; version: number; expires: Date }[] {
   return verifiedRoles(state)
-    .map(({ role, expires }) => ({ role, expires: role === "root" ? rootGoodUntil(state.root) : expires }))
+    .map(({ role, metadata, expires }) => ({
+      role,
+      version: metadata.version,
+      expires: role === "root" ? rootGoodUntil(state.root) : expires,
+    }))
     .filter(({ expires }) => expires.getTime() <= limit);
 }
 

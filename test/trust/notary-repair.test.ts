@@ -136,6 +136,18 @@ describe("expired collections", () => {
     expect(roles.find(({ role }) => role === "targets")?.daysLeft).toBe(1095);
   });
 
+  test.each(["client", "server"] as const)(
+    "list no role that was just signed and still ends within the time asked for, snapshot held by the %s",
+    async (snapshotKey) => {
+      const world = await expired(snapshotKey, 0);
+      const { source } = world.owner;
+      const ahead = await source.repair(GUN, { withinDays: 30 });
+      expect(ahead.remaining).toEqual([]);
+      expect((await source.repair(GUN, { withinDays: 4000 })).remaining).toEqual([]);
+      expect(names((await consumer(world)).list())).toEqual(["v1"]);
+    },
+  );
+
   test("that somebody tampered with are not repaired", async () => {
     const world = await expired("server");
     const tampered = createWorld();

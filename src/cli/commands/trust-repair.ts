@@ -1,5 +1,4 @@
 import { TrustError } from "../../base/errors.ts";
-import type { Administered } from "../../trust/notary-administration.ts";
 import {
   administeredDocument,
   repositoryArgument,
@@ -12,11 +11,6 @@ import { parseDuration } from "../duration.ts";
 import { list, nonEmpty, value } from "../options.ts";
 
 const DAY_MS = 86_400_000;
-
-interface Unsigned {
-  readonly role: string;
-  readonly expires: Date;
-}
 
 export const trustRepairCommand = defineCommand({
   arguments: { repository: repositoryArgument },
@@ -41,7 +35,7 @@ export const trustRepairCommand = defineCommand({
       }
       const withinDays = options.within === undefined ? undefined : options.within / DAY_MS;
       const repaired = await source.repair(collection, { ...reach, withinDays });
-      const remaining = repaired.remaining.filter((role) => isMissing(role, repaired, context.now()));
+      const { remaining } = repaired;
       sayAdministered(context, collection, repaired);
       if (out.format === "json") await out.json({ ...administeredDocument(repaired), remaining });
       if (remaining.length === 0) return;
@@ -53,9 +47,3 @@ export const trustRepairCommand = defineCommand({
     });
   },
 });
-
-/** A role that was signed just now, or that the server signs in time, may still end within a long --within. */
-function isMissing({ role, expires }: Unsigned, { published }: Administered, now: Date): boolean {
-  if (role === "timestamp" || role === "snapshot") return expires.getTime() <= now.getTime();
-  return !published.includes(role);
-}
