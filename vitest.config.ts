@@ -5,7 +5,7 @@ delete process.env["NODE_EXTRA_CA_CERTS"]; // costs 140 ms at every start of Nod
 const results = process.env["RESULTS"] ?? "coverage/results.json";
 
 /** Tests that run what users run: the bundled command line and the compiled library. */
-const BUILT = ["cli", "docs", "examples", "interop"].map((folder) => `test/${folder}/**/*.test.ts`);
+const BUILT = ["attacks", "cli", "docs", "examples", "interop"].map((folder) => `test/${folder}/**/*.test.ts`);
 
 export default defineConfig({
   test: {

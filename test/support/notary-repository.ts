@@ -166,6 +166,26 @@ export class NotaryRepository {
     };
   }
 
+  /** Remembers keys, content and what is served; gives the way back, which also ends every attack. */
+  checkpoint(): () => void {
+    const copyOf = <V>(map: ReadonlyMap<string, V>): (() => Map<string, V>) => {
+      const copy = copyEntries(map);
+      return () => copyEntries(copy);
+    };
+    const maps = [this.roles, this.versions, this.expires, this.targets, this.files, this.documents].map(
+      (map) => [map as Map<string, unknown>, copyOf(map as Map<string, unknown>)] as const,
+    );
+    const lists = [this.delegations, this.extraKeys].map((list) => [list as unknown[], [...list]] as const);
+    return () => {
+      for (const attack of [this.edits, this.signers, this.forge, this.answers, this.unlisted]) attack.clear();
+      for (const [map, saved] of maps) {
+        map.clear();
+        for (const [key, value] of saved()) map.set(key, value);
+      }
+      for (const [list, saved] of lists) list.splice(0, list.length, ...saved);
+    };
+  }
+
   readonly transport: Transport = async (request) => {
     const prefix = `/v2/${this.gun}/_trust/tuf/`;
     const path = decodeURI(new URL(request.url).pathname);
@@ -255,6 +275,17 @@ export class NotaryRepository {
     this.files.set(`${role}.json`, bytes);
     this.files.set(`${role}.${hexEncode(await hashBytes("sha256", bytes))}.json`, bytes);
   }
+}
+
+/** A copy down to the maps and signers inside, which tests replace or change in place. */
+function copyEntries<V>(map: ReadonlyMap<string, V>): Map<string, V> {
+  return new Map(
+    Array.from(map, ([key, value]) => {
+      if (value instanceof Map) return [key, new Map(value) as V];
+      if (value instanceof Uint8Array || typeof value !== "object") return [key, value];
+      return [key, { ...value }];
+    }),
+  );
 }
 
 export function respond(
