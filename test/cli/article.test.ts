@@ -94,6 +94,23 @@ describe("the article's lines", () => {
     expect(await readdir(served.home)).not.toContain("alone.wasm");
   });
 
+  it("refuse to push unsigned where the command line says how to sign", async () => {
+    const { status, stderr } = await served.run([
+      "push",
+      "testdata/hello.wasm",
+      reference("meant:v1"),
+      "--role",
+      "targets/releases",
+    ]);
+    expect({ status, stderr }).toEqual({
+      status: 2,
+      stderr:
+        "error: --role says how to sign, and nothing asks for a signature\n" +
+        "hint: Add --sign where the repository is pinned, else --server URL\n",
+    });
+    expect(await served.run(["list", reference("meant")])).toMatchObject({ status: 3 });
+  });
+
   it("write the layout of 2019 on request, with results as JSON at the same time", async () => {
     const words = ["push", "testdata/hello.wasm", reference("old:v1"), "--format", "wasm-to-oci", "--format", "json"];
     const { status, stdout } = await served.run(words);

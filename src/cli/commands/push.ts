@@ -81,6 +81,7 @@ export const pushCommand = defineCommand({
     await withSession(context, { ...options, reference }, async (session) => {
       const body = await openModuleFile(module);
       const signing = await session.signing(reference);
+      if (signing === undefined) refuseSigningOptions(options);
       const report = await push({
         runtime: session.runtime,
         registry: session.registry,
@@ -102,6 +103,15 @@ export const pushCommand = defineCommand({
     });
   },
 });
+
+/** Whoever says how to sign wants a signature: a push without one would be the opposite of what was meant. */
+function refuseSigningOptions({ roles, rootKey }: { roles: readonly string[]; rootKey: string | undefined }): void {
+  const given = roles.length > 0 ? "--role" : rootKey === undefined ? undefined : "--root-key";
+  if (given === undefined) return;
+  throw new UsageError("USAGE", `${given} says how to sign, and nothing asks for a signature`, {
+    hint: "Add --sign where the repository is pinned, else --server URL",
+  });
+}
 
 function chosenLayout(
   layout: WritableFormat | undefined,

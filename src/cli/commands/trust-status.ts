@@ -5,6 +5,8 @@ import { defineCommand, type Context } from "../command.ts";
 import { parseDuration } from "../duration.ts";
 import { value } from "../options.ts";
 
+const DAY_MS = 86_400_000;
+
 type RoleStatus = CollectionStatus["roles"][number];
 
 export const trustStatusCommand = defineCommand({
@@ -14,7 +16,7 @@ export const trustStatusCommand = defineCommand({
     ...trustOptions,
   },
   about: [
-    "Works on expired collections too. Ends with the status of expired trust data where a role has expired, or will within --fail-within: for cron and CI.",
+    "Works on expired collections too. Ends with the status of expired trust data where a role has expired, or will within --fail-within: for cron and CI. The server signs timestamps again by itself, Notary's only once they have expired: of them --fail-within takes no notice.",
   ],
   examples: [["wasm-to-oci trust status ghcr.io/acme/app --fail-within 7d", "warn a week ahead"]],
   json: "trust status",
@@ -24,16 +26,22 @@ export const trustStatusCommand = defineCommand({
       await print(context, status);
       const limit = context.now().getTime() + (options.failWithin ?? 0);
       const due = status.roles.filter(
-        ({ expires, expired }) => expired || (expires !== undefined && expires.getTime() <= limit),
+        ({ role, expires, expired }) =>
+          expired || (role !== "timestamp" && expires !== undefined && expires.getTime() <= limit),
       );
       if (due.length === 0) return;
       throw new TrustError("METADATA_EXPIRED", `${collection}: ${due.map(describeDue).join(", ")}`, {
-        hint: `Sign again with: wasm-to-oci trust repair ${repository}${due.every(({ expired }) => expired) ? "" : " --within 7d"}`,
+        hint: `Sign again with: wasm-to-oci trust repair ${repository}${due.every(({ expired }) => expired) ? "" : ` --within ${days(options.failWithin ?? 0)}`}`,
         details: { collection, roles: due.map(({ role }) => role) },
       });
     });
   },
 });
+
+/** In whole days, rounded up: what is due here is then due there, too. */
+function days(milliseconds: number): string {
+  return `${Math.ceil(milliseconds / DAY_MS)}d`;
+}
 
 function describeDue({ role, expires, expired }: RoleStatus): string {
   return `${role} ${expired ? "expired" : "expires"}${expires === undefined ? "" : ` ${expires.toISOString()}`}`;
