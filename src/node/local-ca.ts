@@ -21,7 +21,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const CA_LIFETIME_MS = 3650 * DAY_MS;
 /** The authority gets a new certificate for its old key this long before the old one expires. */
 const CA_RENEWAL_MS = 365 * DAY_MS;
-/** Made anew at every start; the longest life that strict TLS clients accept. */
+/** Made anew at every start and when it is due; the longest life that strict TLS clients accept. */
 const SERVER_LIFETIME_MS = 397 * DAY_MS;
 /** A server should ask for another certificate this long before the end. */
 const SERVER_RENEWAL_MS = 30 * DAY_MS;

@@ -6,6 +6,7 @@
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
+import { Server as TlsServer, type SecureContextOptions } from "node:tls";
 import { getRequestListener } from "@hono/node-server";
 import { errorCode, errorMessage, TransportError, UsageError } from "../base/errors.ts";
 import { isLoopbackHost } from "../base/http.ts";
@@ -26,6 +27,12 @@ const MAX_CONNECTIONS = 2_000;
 /** What running requests get to finish when the server is closed. */
 const CLOSE_GRACE_MS = 5_000;
 
+/** PEM of a server's certificate with its chain, and of its key. */
+export interface TlsCertificate {
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** The part of a Hono app that is needed to serve it. */
 export interface ServedApp {
   fetch(request: Request, env: unknown): Response | Promise<Response>;
@@ -37,7 +44,7 @@ export interface ListenOptions {
   /** 0 lets the system choose. */
   readonly port: number;
   /** PEM; https where given, else http. */
-  readonly tls?: { readonly cert: string; readonly key: string };
+  readonly tls?: TlsCertificate;
   /**
    * True where the app itself decides who may do what: then it may listen beyond loopback, and hosts and
    * origins are its own business. False unless told.
@@ -55,6 +62,8 @@ export interface RunningServer {
   /** E.g. `http://127.0.0.1:5000`, without a slash at the end. */
   readonly url: string;
   readonly port: number;
+  /** Shows another certificate from the next connection on; those that are open stay. Only where TLS is served. */
+  setCertificate(tls: TlsCertificate): void;
   /** Takes no more connections, lets running requests finish within the bound, ends the rest. Repeatable. */
   close(): Promise<void>;
 }
@@ -97,6 +106,9 @@ export async function listen(app: ServedApp, options: ListenOptions): Promise<Ru
   return {
     url: `${options.tls === undefined ? "http" : "https"}://${host}:${port}`,
     port,
+    setCertificate(tls) {
+      if (server instanceof TlsServer) server.setSecureContext(tlsContext(tls));
+    },
     close: () => (closing ??= close(server, sockets, options.closeGraceMs ?? CLOSE_GRACE_MS)),
   };
 }
@@ -114,12 +126,13 @@ function createHttpServer(listener: RequestListener, options: ListenOptions): Se
   const server =
     options.tls === undefined
       ? createServer(limits, listener)
-      : createTlsServer(
-          { ...limits, ...options.tls, minVersion: "TLSv1.2", handshakeTimeout: HANDSHAKE_TIMEOUT_MS },
-          listener,
-        );
+      : createTlsServer({ ...limits, ...tlsContext(options.tls), handshakeTimeout: HANDSHAKE_TIMEOUT_MS }, listener);
   server.maxConnections = MAX_CONNECTIONS;
   return server;
+}
+
+function tlsContext({ cert, key }: TlsCertificate): SecureContextOptions {
+  return { cert, key, minVersion: "TLSv1.2" };
 }
 
 function bind(server: Server, options: ListenOptions): Promise<void> {

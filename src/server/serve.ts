@@ -6,7 +6,8 @@ import { join } from "node:path";
 import type { Clock } from "../base/runtime.ts";
 import { openLocalCa, registerLocalCa } from "../node/local-ca.ts";
 import { lockDataDir } from "./data-dir.ts";
-import { listen } from "./listen.ts";
+import { startCertificateRenewal } from "./certificate-renewal.ts";
+import { listen, type TlsCertificate } from "./listen.ts";
 import type { Log } from "./log.ts";
 import { createRegistryApp } from "./registry/app.ts";
 import { openRegistryStore } from "./registry/file-store.ts";
@@ -91,6 +92,13 @@ async function start(options: ServeOptions, started: Started): Promise<RunningSe
   started.push(startRenewal(service));
   const trust = await listen(trustApp(service), { host, port: options.trustPort ?? DEFAULT_TRUST_PORT, tls });
   started.push(() => trust.close());
+  const issue = async () => {
+    const renewed = await openLocalCa(join(dataDir, "ca")); // its own certificate may be due, too
+    await registerLocalCa(trustDir, renewed.caPem);
+    return renewed.serverCertificate([host]);
+  };
+  const show = (certificate: TlsCertificate) => trust.setCertificate(certificate);
+  started.push(startCertificateRenewal({ renewAt: tls.renewAt, issue, show, now: () => new Date(), log }));
 
   const registryStore = await openRegistryStore(join(dataDir, "registry"), { now });
   started.push(() => registryStore.close());
