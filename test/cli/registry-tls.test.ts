@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, expect, it } from "vitest";
 import { runCli, type CliResult } from "../support/cli.ts";
 import { startHostileRegistry, type HostileRegistry } from "../support/hostile-registry.ts";
 import { makeCertificates, type TestCertificates } from "../support/test-certificates.ts";
