@@ -46,7 +46,7 @@ export interface NotaryClientOptions {
   readonly now: Clock;
 }
 
-/** Failures that another publisher's publish in the middle of our reading can cause: worth one more look. */
+/** Failures that a publish, or another process's first use, in the middle of our reading can cause: worth one more look. */
 const PASSING: ReadonlySet<ErrorCode> = new Set([
   "METADATA_TAMPERED",
   "METADATA_ROLLED_BACK",
@@ -105,13 +105,21 @@ export class NotaryClient {
   }
 
   private async fromServer(collection: CollectionKey, options: UpdateOptions, now: Date): Promise<NotaryState> {
-    let verification: Verification;
     try {
-      verification = await this.askServer(collection, options, now, false);
+      return await this.askAndKeep(collection, options, now, false);
     } catch (error) {
       if (!(error instanceof TrustError) || !PASSING.has(error.code)) throw error;
-      verification = await this.askServer(collection, options, now, true);
+      return this.askAndKeep(collection, options, now, true);
     }
+  }
+
+  private async askAndKeep(
+    collection: CollectionKey,
+    options: UpdateOptions,
+    now: Date,
+    revalidate: boolean,
+  ): Promise<NotaryState> {
+    const verification = await this.askServer(collection, options, now, revalidate);
     if (verification.state.expired.length === 0) await this.keep(collection, verification);
     return verification.state;
   }
@@ -147,7 +155,7 @@ export class NotaryClient {
   ): Promise<NotaryState | undefined> {
     const stored = await this.options.trust.read(collection);
     const age = stored === undefined ? Infinity : (now.getTime() - stored.checkedAt.getTime()) / 1000;
-    if (age < 0 || age > seconds) return undefined;
+    if (!(age >= 0 && age <= seconds)) return undefined; // no number of seconds is no permission either
     try {
       return await this.fromCache(collection, { ...options, acceptExpired: false }, now);
     } catch (error) {

@@ -61,13 +61,16 @@ export function memoryTrustStateStore(): TrustStateStore {
 
 /**
  * Joins what a verification saw with what is stored, which another process may have moved on meanwhile: the newer
- * root, the higher versions, the older beginning.
+ * root, the higher versions. The two must have begun with one root: of two that did not, the newer never was signed by
+ * the older, and a first use could slip its root under another's pin.
  *
- * @throws {TrustError} ROOT_UNTRUSTED where the two started from different roots
+ * @throws {TrustError} ROOT_UNTRUSTED where the two started from different roots; verifying again from what is stored
+ *   tells whether they belong together
  */
 export function mergeTrustState(stored: TrustState | undefined, seen: TrustState): TrustState {
   if (stored === undefined) return seen;
-  if (stored.rootVersion === seen.rootVersion && !equalBytes(stored.root, seen.root)) {
+  const forked = stored.rootVersion === seen.rootVersion && !equalBytes(stored.root, seen.root);
+  if (forked || !equalBytes(stored.anchor, seen.anchor)) {
     throw new TrustError(
       "ROOT_UNTRUSTED",
       "another process has meanwhile trusted a different root of this collection",

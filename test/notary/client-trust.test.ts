@@ -91,6 +91,9 @@ describe("freshness", () => {
     harness.now = new Date(NOW.getTime() + 61_000);
     await harness.update({ freshness: { mode: "max-age", seconds: 60 } });
     expect(repository.requests).toContain("timestamp.json");
+    repository.requests.length = 0;
+    await harness.update({ freshness: { mode: "max-age", seconds: Number.NaN } });
+    expect(repository.requests).toContain("timestamp.json");
   });
 
   it("asks the server where the clock went back, the cache is gone, or what is stored is no longer good", async () => {
@@ -221,6 +224,37 @@ describe("storing", () => {
     };
     await expect(harness.update()).rejects.toMatchObject({ code: "ROOT_UNTRUSTED" });
     expect((await harness.trust.read(collection))?.root).toEqual(thief.document("root"));
+  });
+
+  it("never lets a first use slip its root under the pin of another process that was faster", async () => {
+    const thief = await NotaryRepository.create();
+    for (let version = 1; version < 5; version++) await thief.publish(); // newer than the honest root
+    const race = createHarness(thief);
+    const pin = { fingerprints: [await fingerprintOf(repository)] };
+    thief.onRequest = async (file) => {
+      if (file !== "timestamp.json") return;
+      thief.onRequest = undefined;
+      await harness.update({ firstUse: "refuse", pin });
+      const pinned = await harness.trust.read(collection);
+      await race.trust.update(collection, () => pinned!);
+    };
+    await expect(race.update()).rejects.toMatchObject({ code: "ROOT_UNTRUSTED" });
+    expect(await race.trust.read(collection)).toEqual(await harness.trust.read(collection));
+    await expect(harness.update({ firstUse: "refuse", pin })).resolves.toBeDefined();
+  });
+
+  it("verifies again from what another process trusted meanwhile, where that is the same collection's older root", async () => {
+    await harness.update();
+    const older = (await harness.trust.read(collection))!;
+    await repository.rotateRoot();
+    const late = createHarness(repository);
+    repository.onRequest = async (file) => {
+      if (file !== "timestamp.json") return;
+      repository.onRequest = undefined;
+      await late.trust.update(collection, () => older);
+    };
+    await expect(late.update()).resolves.toMatchObject({ firstUse: false, root: { metadata: { version: 2 } } });
+    expect(await late.trust.read(collection)).toMatchObject({ anchor: older.anchor, rootVersion: 2 });
   });
 
   it("refuses names that are no collection's before anything is asked", async () => {

@@ -27,7 +27,6 @@ describe("joining what was seen with what is stored", () => {
     const seen = state({
       root: utf8Encode("root 2"),
       rootVersion: 2,
-      anchor: utf8Encode("another"),
       since: new Date("2026-03-01T00:00:00Z"),
       checkedAt: new Date("2026-03-01T00:00:00Z"),
       versions: new Map([
@@ -62,6 +61,13 @@ describe("joining what was seen with what is stored", () => {
     expect(kept.versions.has("targets/r5-0")).toBe(true);
     expect(kept.versions.has("targets/r0-0")).toBe(false);
     expect(decodeTrustState(APP, encodeTrustState(APP, kept))).toEqual(kept);
+  });
+
+  it("refuses a newer root that another beginning led to: nobody of the first one signed it", () => {
+    const thief = state({ root: utf8Encode("thief 9"), rootVersion: 9, anchor: utf8Encode("thief 9"), firstUse: true });
+    const fault = expect.objectContaining({ code: "ROOT_UNTRUSTED", kind: "untrusted" }) as Error;
+    expect(() => mergeTrustState(state(), thief)).toThrow(fault);
+    expect(() => mergeTrustState(thief, state())).toThrow(fault);
   });
 
   it("refuses two roots of one version", () => {
