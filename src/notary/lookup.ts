@@ -55,12 +55,15 @@ export function findInEveryRole(state: NotaryState, name: string): FoundTarget[]
   });
 }
 
-/** Every name once, as the first role of the order has it; sorted. Roles with a fault have none. */
+/** Every name that `findTarget` finds, once, as the first role of the order has it; sorted. */
 export function listTargets(state: NotaryState, order: SearchOrder): FoundTarget[] {
   const found = new Map<string, FoundTarget>();
+  const spoiled: SearchedRole[] = [];
   for (const role of searchedRoles(state, order)) {
+    if (role.fault !== undefined) spoiled.push(role);
     for (const [name, meta] of role.verified?.metadata.targets ?? []) {
-      if (!found.has(name) && covers(role, name)) found.set(name, { name, meta, role: role.verified! });
+      if (found.has(name) || !covers(role, name) || spoiled.some((before) => covers(before, name))) continue;
+      found.set(name, { name, meta, role: role.verified! });
     }
   }
   const targets = [...found.values()];
@@ -78,7 +81,10 @@ function searchedRoles(state: NotaryState, order: SearchOrder): SearchedRole[] {
   if (order === "docker")
     return ["targets/releases", "targets"].flatMap((name) => all.filter((role) => role.name === name));
   const roots = new Set(order.map(parseTargetsRole));
-  return [...roots].flatMap((root) => all.filter(({ name }) => belongsTo(name, root, roots)));
+  return [...roots].flatMap((root) => [
+    ...all.filter(({ name, fault }) => fault !== undefined && root.startsWith(`${name}/`)), // it hides what is asked for
+    ...all.filter(({ name }) => belongsTo(name, root, roots)),
+  ]);
 }
 
 /** Tells whether the nearest of `roots` at or above a role is this one. */

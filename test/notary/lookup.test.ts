@@ -116,6 +116,31 @@ describe("a role that is not acceptable", () => {
     expect(findInEveryRole(state, "a/1").map(({ role }) => role.role)).toEqual(["targets/b"]);
   });
 
+  it("brings no older mapping to light in lists, by which digests are looked up", async () => {
+    await repository.delegate("targets/releases", ["v"]);
+    await repository.addTarget("v1", "the new one", "targets/releases");
+    await repository.addTarget("other", "other");
+    repository.signers.set("targets/releases", [await plainKey()]);
+    const state = await load();
+    expect(() => findTarget(state, "v1", "docker")).toThrow(expect.objectContaining({ code: "SIGNATURE_THRESHOLD" }));
+    expect(listTargets(state, "docker").map(({ name }) => name)).toEqual(["other"]);
+    expect(listTargets(state, "notary").map(({ name }) => name)).toEqual(["other", "v1"]); // targets comes first there
+  });
+
+  it("gives no later role the say, where the one asked for first lies below it", async () => {
+    await repository.delegate("targets/a", ["v"]);
+    await repository.delegate("targets/a/b", ["v"]);
+    await repository.addTarget("v1", "the new one", "targets/a/b");
+    await repository.addTarget("other", "other");
+    const order = ["targets/a/b", "targets"];
+    expect(roleOf(findTarget(await load(), "v1", order))).toBe("targets/a/b");
+    repository.signers.set("targets/a", [await plainKey()]);
+    const state = await load();
+    expect(() => findTarget(state, "v1", order)).toThrow(expect.objectContaining({ code: "SIGNATURE_THRESHOLD" }));
+    expect(roleOf(findTarget(state, "other", order))).toBe("targets");
+    expect(listTargets(state, order).map(({ name }) => name)).toEqual(["other"]);
+  });
+
   it("hides what is below it", async () => {
     await repository.delegate("targets/a");
     await repository.delegate("targets/a/b");
