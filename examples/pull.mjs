@@ -3,11 +3,11 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { pull, RegistryClient, WasmToOciError } from "wasm-to-oci";
-import { fileOutput, loadLocalCas, nodeRuntime, openNotarySource } from "wasm-to-oci/node";
+import { fileOutput, nodeRuntime, openNotarySource } from "wasm-to-oci/node";
 
 const [reference, server, file] = process.argv.slice(2);
 const dir = join(homedir(), ".wasm-to-oci");
-const runtime = nodeRuntime({ ca: await loadLocalCas(dir) });
+const runtime = nodeRuntime();
 try {
   const report = await pull({
     runtime,
@@ -15,7 +15,7 @@ try {
     reference,
     output: await fileOutput(file),
     trust: {
-      source: openNotarySource({ dir, server, runtime }),
+      source: openNotarySource({ dir, server }),
       collection: reference.slice(0, reference.lastIndexOf(":")),
       reason: "flags",
       firstUse: "accept", // a program that knows the publisher's root key passes `pin` and refuses

@@ -3,18 +3,16 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { push, RegistryClient } from "wasm-to-oci";
-import { loadLocalCas, nodeRuntime, openModuleFile, openNotarySource } from "wasm-to-oci/node";
+import { nodeRuntime, openModuleFile, openNotarySource } from "wasm-to-oci/node";
 
 const [file, reference, server] = process.argv.slice(2);
 const dir = join(homedir(), ".wasm-to-oci");
 
-// The authority of `wasm-to-oci serve`, if it ever ran here; other servers need none or theirs.
-const runtime = nodeRuntime({ ca: await loadLocalCas(dir) });
+const runtime = nodeRuntime();
 try {
   const source = openNotarySource({
-    dir,
-    server,
-    runtime,
+    dir, // the authority of `wasm-to-oci serve` is found here, and accepted for this machine only
+    server, // with an authority of its own: ca: await readFile("ca.pem", "utf8")
     passphrases: async () => process.env.WASM_TO_OCI_PASSPHRASE,
   });
   const report = await push({

@@ -4,11 +4,11 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { moduleFromBytes, RegistryClient, verify, WasmToOciError } from "wasm-to-oci";
-import { loadLocalCas, nodeRuntime, openNotarySource } from "wasm-to-oci/node";
+import { nodeRuntime, openNotarySource } from "wasm-to-oci/node";
 
 const [file, reference, server] = process.argv.slice(2);
 const dir = join(homedir(), ".wasm-to-oci");
-const runtime = nodeRuntime({ ca: await loadLocalCas(dir) });
+const runtime = nodeRuntime();
 const bytes = await readFile(file); // what is verified is what would run: the same bytes, read once
 try {
   const report = await verify({
@@ -17,7 +17,7 @@ try {
     reference,
     module: moduleFromBytes(file, bytes),
     trust: {
-      source: openNotarySource({ dir, server, runtime }),
+      source: openNotarySource({ dir, server }),
       collection: reference.slice(0, reference.lastIndexOf(":")),
       reason: "flags",
       firstUse: "refuse", // somebody must have pulled, pushed or pinned this repository before
