@@ -1,7 +1,8 @@
 /** Turns what Node says about a broken exchange into our errors, with what to do about it. */
 import { errorCode, errorMessage, TransportError, WasmToOciError } from "../base/errors.ts";
 
-const UNKNOWN_AUTHORITY = "If you trust its operator, give the authority's certificate with --tlscacert FILE";
+const UNKNOWN_AUTHORITY =
+  "If you trust its operator, give the authority's certificate: --ca-file FILE for a registry, --tlscacert FILE for a trust server";
 
 /** Node's and OpenSSL's codes for a certificate that we do not accept, and what helps. */
 const CERTIFICATE_FAULTS: Readonly<Record<string, readonly [problem: string, hint: string]>> = {
@@ -80,7 +81,9 @@ function tlsError(
     return new TransportError(
       "TLS",
       `${url.host} refused the TLS handshake`,
-      options("It may ask for a client certificate: give --tlscert FILE and --tlskey FILE"),
+      options(
+        "It may ask for a client certificate: --cert-file and --key-file for a registry, --tlscert and --tlskey for a trust server",
+      ),
     );
   }
   return new TransportError("TLS", `the TLS handshake with ${url.host} failed`, options("Look at the server's log"));
