@@ -212,19 +212,15 @@ class Scanner {
   }
 
   private value(depth: number): boolean {
-    switch (this.bytes[this.at]) {
-      case OPEN:
-        return depth < MAX_DEPTH && this.object(depth + 1);
-      case OPEN_ARRAY:
-        return depth < MAX_DEPTH && this.array(depth + 1);
-      case QUOTE:
-        return this.string();
-      case MINUS:
-        this.at++;
-        return this.bytes[this.at] !== ZERO && this.natural();
-      default:
-        return this.natural() || LITERALS.some((literal) => this.word(literal));
+    const byte = this.bytes[this.at];
+    if (byte === OPEN) return depth < MAX_DEPTH && this.object(depth + 1);
+    if (byte === OPEN_ARRAY) return depth < MAX_DEPTH && this.array(depth + 1);
+    if (byte === QUOTE) return this.string();
+    if (byte === MINUS) {
+      this.at++;
+      return this.bytes[this.at] !== ZERO && this.natural();
     }
+    return this.natural() || LITERALS.some((literal) => this.word(literal));
   }
 
   private object(depth: number): boolean {
