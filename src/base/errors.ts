@@ -95,6 +95,7 @@ const TRUST_CODES = {
   KEY_MISSING: "denied",
   KEY_PASSPHRASE: "denied",
   DELEGATION_REFUSED: "denied",
+  PUBLISH_REFUSED: "failure",
   PUBLISH_UNREADABLE: "failure",
 } as const satisfies Record<string, ErrorKind>;
 

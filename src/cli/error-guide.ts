@@ -243,6 +243,10 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
     meaning: "a delegation does not allow this",
     remedy: "`wasm-to-oci trust show` lists the roles, their keys and the names that they may sign",
   },
+  PUBLISH_REFUSED: {
+    meaning: "trust data was about to be published that clients would refuse",
+    remedy: "Nothing was published; the message says what a client objects to",
+  },
   PUBLISH_UNREADABLE: {
     meaning: "something was published and could not be read back",
     remedy: "Look with `wasm-to-oci trust status` before running the command again",

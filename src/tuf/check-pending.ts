@@ -1,0 +1,84 @@
+/** The last look at documents before anybody signs or publishes them, wherever they came from. */
+import { TrustError, UsageError } from "../base/errors.ts";
+import type { PendingSet, Pending } from "./pending.ts";
+import type { PublishedCollection } from "./published.ts";
+import {
+  checkBins,
+  checkDelegation,
+  checkNamesTogether,
+  checkRoleKeys,
+  checkTargetFile,
+  checkTargetName,
+} from "./publishable.ts";
+import type { Delegations, Root, Targets } from "./schema.ts";
+import { sameTarget } from "./target-file.ts";
+
+/**
+ * Checks that documents follow the published ones and hold nothing that a strict client refuses. What was published
+ * like that before is let be.
+ *
+ * @throws {TrustError} TRUST_CONFLICT where a version is not the next one
+ * @throws {UsageError} USAGE, ROLE_INVALID, TARGET_NAME_INVALID, TARGET_INVALID
+ */
+export function checkPending(base: PublishedCollection | undefined, pending: PendingSet, now: Date): void {
+  for (const document of pending.values()) {
+    checkNext(base, document);
+    const { role, signed } = document;
+    if (signed.expires <= now) {
+      throw new UsageError("USAGE", `${role} would expire in the past: ${signed.expires.toISOString()}`, {
+        hint: "Check this machine's clock, or prepare the change again",
+        details: { role, expires: signed.expires.toISOString() },
+      });
+    }
+    if (signed.type === "root") checkRoot(signed, base?.root.signed);
+    else checkTargets(signed, base?.targets.get(role)?.signed);
+  }
+}
+
+function checkNext(base: PublishedCollection | undefined, { role, signed }: Pending): void {
+  const before = role === "root" ? (base?.root.signed.version ?? 0) : (base?.versionOf(role) ?? 0);
+  const isReset = role === "targets" && base !== undefined && signed.version < before;
+  if (signed.version === before + 1 || isReset) return; // whether clients follow a reset, the dry run shows
+  throw new TrustError(
+    "TRUST_CONFLICT",
+    `version ${signed.version} of ${role} does not follow the published one, ${before}`,
+    {
+      role,
+      hint: "Somebody has published since it was prepared: prepare the change again",
+      details: { expected: before + 1, got: signed.version },
+    },
+  );
+}
+
+function checkRoot(root: Root, before: Root | undefined): void {
+  if (!root.consistentSnapshot) {
+    throw new UsageError("USAGE", "root would turn consistent snapshots off", {
+      hint: "Clients could then meet a state that is half-written",
+    });
+  }
+  for (const [role, roleKeys] of root.roles) {
+    if (before?.roles.get(role) === roleKeys && before.keys === root.keys) continue;
+    checkRoleKeys(role, roleKeys, root.keys);
+  }
+}
+
+function checkTargets(document: Targets, before: Targets | undefined): void {
+  for (const [name, file] of document.targets) {
+    if (sameTarget(before?.targets.get(name), file)) continue;
+    checkTargetName(name);
+    checkTargetFile(name, file);
+  }
+  checkNamesTogether(document.targets);
+  if (document.delegations !== undefined) checkDelegations(document.delegations, before?.delegations);
+}
+
+function checkDelegations({ keys, roles, succinct }: Delegations, before: Delegations | undefined): void {
+  for (const role of roles) {
+    if (before?.roles.includes(role) === true && before.keys === keys) continue;
+    checkDelegation(role);
+    checkRoleKeys(role.name, role, keys);
+  }
+  if (succinct === undefined || (succinct === before?.succinct && keys === before.keys)) return;
+  checkBins(succinct);
+  checkRoleKeys(`${succinct.namePrefix}-*`, succinct, keys);
+}

@@ -1,0 +1,43 @@
+/** Who still has to sign, in words: key ids say nothing to people, names and fingerprints do. */
+import { escapeUntrusted } from "../base/untrusted-text.ts";
+import { TufKey } from "./keys.ts";
+import type { Requirement } from "./pending.ts";
+
+/** The field in which tuf-on-ci keeps a key's owner. */
+const OWNER = "x-tuf-on-ci-keyowner";
+/** Hex digits of a fingerprint that are enough to tell the keys of one collection apart. */
+const SHORT = 12;
+
+/** The person or machine that a key says it belongs to. */
+export function ownerOf({ json }: TufKey): string | undefined {
+  const owner = json[OWNER];
+  return typeof owner === "string" && owner !== "" ? escapeUntrusted(owner, 80) : undefined;
+}
+
+/** The same key with an owner's name on it. */
+export function ownedKey(key: TufKey, owner: string): TufKey {
+  const { public: text } = key.json["keyval"] as { readonly public: string };
+  return new TufKey(key.id, { keytype: key.keytype, scheme: key.scheme, text }, { ...key.json, [OWNER]: owner });
+}
+
+/** A key for people, e.g. `@ada (ed25519 1f0c…)`. */
+export async function describeKey(key: TufKey): Promise<string> {
+  const fingerprint = await key.publicKey?.fingerprint();
+  const what = `${escapeUntrusted(key.keytype, 40)} ${fingerprint?.slice(0, SHORT) ?? `id ${escapeUntrusted(key.id, SHORT)}`}`;
+  const owner = ownerOf(key);
+  return owner === undefined ? what : `${owner} (${what})`;
+}
+
+/** One line per requirement that is not fulfilled yet. */
+export async function describeRequirements(requirements: readonly Requirement[]): Promise<string[]> {
+  return Promise.all(
+    requirements.map(async ({ role, reason, threshold, keys, signedBy }) => {
+      const open = keys.filter((key) => !signedBy.includes(key));
+      const names = (await Promise.all(open.map(describeKey))).join(", ");
+      const shown = escapeUntrusted(role, 80);
+      if (reason === "possession") return `${shown}: ${names} must sign to show that its private key exists`;
+      const who = reason === "former-root" ? `${shown}, by the keys of the root before` : shown;
+      return `${who}: ${threshold - signedBy.length} more of ${names}`;
+    }),
+  );
+}

@@ -1,0 +1,279 @@
+/**
+ * Changes that wait for signatures from several people: documents in one file, which anybody may carry about. Nothing
+ * in it is trusted: each signer sees what would change from the published state, verified by their own program.
+ */
+import { equalBytes, hexEncode, utf8Decode, utf8Encode, type Bytes } from "../base/bytes.ts";
+import { hashBytes } from "../base/digest.ts";
+import { FormatError, TrustError, UsageError } from "../base/errors.ts";
+import { formatFault, JsonCursor } from "../base/json-cursor.ts";
+import { parseJson } from "../base/json.ts";
+import { checkPending } from "./check-pending.ts";
+import { diffDocuments, type Difference } from "./diff.ts";
+import { TufDraft } from "./draft.ts";
+import { applyChanges } from "./editor.ts";
+import { decodeMetadata } from "./metadata.ts";
+import {
+  bytesOf,
+  draftOf,
+  isFulfilled,
+  pendingOf,
+  requirementsOf,
+  signPending,
+  type Pending,
+  type PendingSet,
+  type Requirement,
+} from "./pending.ts";
+import type { PublishedCollection } from "./published.ts";
+import {
+  checkAbsent,
+  publishPending,
+  readBase,
+  type ComputeChanges,
+  type PublishAccess,
+  type Published,
+  type PublishEnvironment,
+} from "./publish.ts";
+import type { StagingStore } from "./publisher-store.ts";
+import { describeRequirements } from "./requirement-text.ts";
+import type { Root, Signature, Targets } from "./schema.ts";
+
+/** Documents of one change; new hash bins are the most. */
+const MAX_DOCUMENTS = 20_000;
+
+/** A staged change as one signer sees it. */
+export interface StagedReview {
+  /** Names exactly these documents: a signature is given to what was reviewed, or not at all. */
+  readonly digest: string;
+  readonly documents: readonly {
+    readonly role: string;
+    readonly version: number;
+    readonly differences: readonly Difference[];
+  }[];
+  readonly requirements: readonly Requirement[];
+  /** Who still has to sign, for people; empty when it can be published. */
+  readonly missing: readonly string[];
+}
+
+/**
+ * Prepares changes, signs them with what is at hand, and leaves them for others to sign.
+ *
+ * @param draft of a new collection; otherwise the changes are computed from the published one
+ * @throws {TrustError} TRUST_CONFLICT where other changes are staged already
+ */
+export async function stageChanges(
+  access: PublishAccess,
+  staging: StagingStore,
+  changes: ComputeChanges | TufDraft,
+  environment: PublishEnvironment,
+): Promise<StagedReview> {
+  const base = await baseOf(access, environment.signal);
+  const draft = changes instanceof TufDraft ? changes : TufDraft.of(base ?? notThere());
+  if (typeof changes === "function") await applyChanges(draft, await changes(draft));
+  if (draft.reset.size > 0) {
+    throw new UsageError("USAGE", "a recovery cannot be staged", { hint: "Publish it where all its keys are at hand" });
+  }
+  const prepared = pendingOf(draft, environment.now);
+  if (prepared.size === 0) {
+    throw new UsageError("USAGE", "there is nothing to stage: everything is so already", {
+      hint: "Snapshot and timestamp are signed when something is published",
+    });
+  }
+  checkPending(base, prepared, environment.now());
+  const { pending } = await signPending(base, prepared, environment.signing);
+  await staging.update(async (current) => {
+    if (current === undefined) return encodeStaged(pending);
+    throw new TrustError("TRUST_CONFLICT", `other changes wait for signatures already in ${staging.location}`, {
+      hint: "Sign and publish them, or drop them, before the next ones",
+    });
+  });
+  return review(base, pending);
+}
+
+/** Shows what is staged, and who still has to sign. @returns undefined where nothing is */
+export async function reviewStaged(
+  access: PublishAccess,
+  staging: StagingStore,
+  { now, signal }: Pick<PublishEnvironment, "now" | "signal">,
+): Promise<StagedReview | undefined> {
+  const bytes = await staging.read();
+  if (bytes === undefined) return undefined;
+  const pending = decodeStaged(bytes);
+  const base = await baseOf(access, signal, pending);
+  checkPending(base, pending, now());
+  return review(base, pending);
+}
+
+/**
+ * Adds the signatures of the keys at hand, also those that show that a new key is held.
+ *
+ * @param reviewed the digest of the review that the signer has seen
+ * @throws {TrustError} TRUST_CONFLICT where something else is staged by now; KEY_MISSING where no key at hand is wanted
+ */
+export async function signStaged(
+  access: PublishAccess,
+  staging: StagingStore,
+  reviewed: string,
+  { signing, now, signal }: PublishEnvironment,
+): Promise<StagedReview> {
+  let result: StagedReview | undefined;
+  await staging.update(async (current) => {
+    const pending = decodeStaged(current ?? nothingStaged(staging));
+    if ((await digestOf(pending)) !== reviewed) {
+      throw new TrustError("TRUST_CONFLICT", "what is staged is not what was reviewed: it was changed meanwhile", {
+        hint: "Look at it again before signing; nothing was signed",
+      });
+    }
+    const base = await baseOf(access, signal, pending);
+    checkPending(base, pending, now());
+    const signed = await signPending(base, pending, signing);
+    if (!hasNewSignature(pending, signed.pending)) {
+      if (signed.failure !== undefined) throw signed.failure;
+      const missing = await describeRequirements(await openRequirements(base, pending));
+      throw new TrustError("KEY_MISSING", `no key in ${signing.location} is wanted for what is staged`, {
+        hint: missing.length === 0 ? "It has all its signatures: publish it" : `Still to sign: ${missing.join("; ")}`,
+      });
+    }
+    result = await review(base, signed.pending);
+    return encodeStaged(signed.pending);
+  });
+  return result!;
+}
+
+/**
+ * Publishes what is staged, and clears it. Where that was done and only the clearing was cut short, it is cleared.
+ *
+ * @throws {TrustError} SIGNATURE_THRESHOLD where somebody still has to sign
+ */
+export async function publishStaged(
+  access: PublishAccess,
+  staging: StagingStore,
+  environment: PublishEnvironment,
+): Promise<Published> {
+  const bytes = (await staging.read()) ?? nothingStaged(staging);
+  const pending = decodeStaged(bytes);
+  const base = await baseOf(access, environment.signal, pending);
+  let published: Published;
+  if (base !== undefined && isPublished(base, pending)) published = { collection: base, files: [], warnings: [] };
+  else {
+    const missing = await openRequirements(base, pending);
+    if (missing.length > 0) {
+      const list = await describeRequirements(missing);
+      throw new TrustError("SIGNATURE_THRESHOLD", `what is staged lacks signatures: ${list.join("; ")}`, {
+        role: missing[0]!.role,
+        hint: "Ask them to run `wasm-to-oci trust sign`",
+        details: { missing: list },
+      });
+    }
+    if (base === undefined) await checkAbsent(access.store, environment.signal);
+    published = await publishPending(access, draftOf(base, pending), pending, environment);
+  }
+  await dropStaged(staging, bytes);
+  return published;
+}
+
+/** Forgets what is staged. @param only where it is still this, if given */
+export async function dropStaged(staging: StagingStore, only?: Bytes): Promise<void> {
+  await staging.update(async (current) =>
+    only === undefined || current === undefined || equalBytes(current, only) ? undefined : current,
+  );
+}
+
+/** The file: one JSON object, with each document as any TUF program knows it. */
+export function encodeStaged(pending: PendingSet): Bytes {
+  const documents = [...pending.values()].map(
+    (document) => `${JSON.stringify(document.role)}:${utf8Decode(bytesOf(document))}`,
+  );
+  return utf8Encode(`{"documents":{\n${documents.join(",\n")}\n}}\n`);
+}
+
+/** @throws {FormatError} JSON_INVALID, METADATA_INVALID */
+export function decodeStaged(bytes: Bytes): PendingSet {
+  const what = "the staged change";
+  const fault = formatFault("METADATA_INVALID", what);
+  const document = parseJson(bytes, { what, integersOnly: true });
+  const pending = new Map<string, Pending>();
+  for (const [role, entry] of new JsonCursor(document, fault)
+    .object(["documents"])
+    .field("documents")
+    .entries(MAX_DOCUMENTS)) {
+    if (role === "snapshot" || role === "timestamp") entry.fail("snapshot and timestamp are never staged");
+    const type = role === "root" ? "root" : "targets";
+    const text = utf8Encode(JSON.stringify(entry.value));
+    const { signed, signatures, message } = decodeMetadata<"root" | "targets">(text, type, role);
+    pending.set(role, { role, signed, signatures, message });
+  }
+  if (pending.size === 0) throw new FormatError("METADATA_INVALID", `${what} is empty`);
+  return pending;
+}
+
+async function review(base: PublishedCollection | undefined, pending: PendingSet): Promise<StagedReview> {
+  const requirements = await requirementsOf(base, pending);
+  const documents = await Promise.all(
+    Array.from(pending, async ([role, { signed }]) => ({
+      role,
+      version: signed.version,
+      differences: await diffDocuments(publishedDocument(base, role), signed),
+    })),
+  );
+  const missing = await describeRequirements(requirements.filter((requirement) => !isFulfilled(requirement)));
+  return { digest: await digestOf(pending), documents, requirements, missing };
+}
+
+async function openRequirements(base: PublishedCollection | undefined, pending: PendingSet): Promise<Requirement[]> {
+  return (await requirementsOf(base, pending)).filter((requirement) => !isFulfilled(requirement));
+}
+
+/** Over what is to be signed, not over signatures: those come one by one. */
+async function digestOf(pending: PendingSet): Promise<string> {
+  const lines: string[] = [];
+  for (const [role, { message }] of pending) {
+    lines.push(`${JSON.stringify(role)} ${hexEncode(await hashBytes("sha256", message))}\n`);
+  }
+  return hexEncode(await hashBytes("sha256", utf8Encode(lines.toSorted().join(""))));
+}
+
+function hasNewSignature(before: PendingSet, after: PendingSet): boolean {
+  for (const [role, { signatures }] of after) {
+    const known = new Set(before.get(role)?.signatures.map(signatureName));
+    if (signatures.some((signature) => !known.has(signatureName(signature)))) return true;
+  }
+  return false;
+}
+
+function signatureName({ keyId, sig }: Signature): string {
+  return `${keyId} ${sig}`;
+}
+
+function isPublished(base: PublishedCollection, pending: PendingSet): boolean {
+  for (const document of pending.values()) {
+    const served = document.role === "root" ? base.root : base.targets.get(document.role);
+    if (served === undefined || !equalBytes(served.message, document.message)) return false;
+  }
+  return true;
+}
+
+function publishedDocument(base: PublishedCollection | undefined, role: string): Root | Targets | undefined {
+  return role === "root" ? base?.root.signed : base?.targets.get(role)?.signed;
+}
+
+/** The published state, with the hash bins that a staged change follows. */
+async function baseOf(
+  access: PublishAccess,
+  signal: AbortSignal | undefined,
+  pending: PendingSet = new Map(),
+): Promise<PublishedCollection | undefined> {
+  if (access.anchor === undefined) return undefined;
+  const base = await readBase(access, signal);
+  for (const role of pending.keys()) if (role !== "root") await base.loadAny(role);
+  return base;
+}
+
+function notThere(): never {
+  throw new TrustError("TRUST_NOT_FOUND", "there is no collection to change", {
+    hint: "Make one with `wasm-to-oci trust init`",
+  });
+}
+
+function nothingStaged({ location }: StagingStore): never {
+  throw new UsageError("USAGE", `nothing is staged in ${location}`, { hint: "Prepare a change first" });
+}
