@@ -89,13 +89,18 @@ class UpdateValidation {
       throw updateFault("ErrBadRoot", `Root modifications must increment the version. ${versions}`);
     }
     const document = this.decode(upload);
+    let root: ValidatedRoot;
     try {
-      const root = await validateRoot(document, { ...rules, previous, certificatesMustBeValid: true });
-      this.checkFresh("root", root.metadata.expires);
-      return root;
+      root = await validateRoot(document, { ...rules, previous, certificatesMustBeValid: true });
     } catch (error) {
       throw rootFault(error);
     }
+    try {
+      this.checkFresh("root", root.metadata.expires);
+    } catch (error) {
+      throw fault("ErrBadRoot", "root", error);
+    }
+    return root;
   }
 
   /** Checks uploaded targets and delegations, parents before children. */
@@ -267,8 +272,10 @@ function fault(name: UpdateFaultName, role: string, error: unknown): unknown {
 }
 
 /** Notary's words for what makes a root untrusted (`trustpinning`). */
+const NO_LEAF = "could not validate the path to a trusted root: unable to retrieve valid leaf certificates";
 const ROOT_FAULTS: Partial<Record<TrustError["code"], string>> = {
-  COLLECTION_MISMATCH: "could not validate the path to a trusted root: unable to retrieve valid leaf certificates",
+  COLLECTION_MISMATCH: NO_LEAF,
+  METADATA_EXPIRED: NO_LEAF, // of its certificate: the document's own expiry is looked at later
   ROOT_UNTRUSTED:
     "could not rotate trust to a new trusted root: failed to validate data with current trusted certificates",
   SIGNATURE_THRESHOLD: "failed to validate integrity of roots",

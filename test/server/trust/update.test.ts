@@ -67,7 +67,7 @@ describe("an upload is refused", () => {
     [
       "a root with an expired certificate",
       "ErrBadRoot",
-      "could not",
+      "unable to retrieve valid leaf certificates",
       async (p) => {
         const old = await rootIdentity(GUN, new Date(START.getTime() - 40 * 86_400_000), { days: 10 });
         return { root: await p.rootBytes({ version: 2, root: [old], signers: [old, p.root] }) };
