@@ -81,10 +81,12 @@ function searchedRoles(state: NotaryState, order: SearchOrder): SearchedRole[] {
   if (order === "docker")
     return ["targets/releases", "targets"].flatMap((name) => all.filter((role) => role.name === name));
   const roots = new Set(order.map(parseTargetsRole));
-  return [...roots].flatMap((root) => [
-    ...all.filter(({ name, fault }) => fault !== undefined && root.startsWith(`${name}/`)), // it hides what is asked for
-    ...all.filter(({ name }) => belongsTo(name, root, roots)),
-  ]);
+  return [...roots].flatMap((root) => all.filter((role) => hides(role, root) || belongsTo(role.name, root, roots)));
+}
+
+/** Tells whether a role that cannot be relied upon stands above another, whose document is then not even known. */
+function hides({ name, fault }: SearchedRole, below: string): boolean {
+  return fault !== undefined && below.startsWith(`${name}/`);
 }
 
 /** Tells whether the nearest of `roots` at or above a role is this one. */

@@ -99,6 +99,19 @@ describe("rollback", () => {
     await honestUpdateWorks();
   });
 
+  it("refuses a root that skips a version, though the one before signed it", async () => {
+    const back = repository.checkpoint();
+    const first = repository.document("root");
+    repository.versions.set("root", 3);
+    await repository.rotateRoot();
+    const skipping = repository.document("root");
+    repository.files.set("root.json", first);
+    repository.files.set("3.root.json", skipping);
+    expect(await refusal()).toMatchObject({ code: "METADATA_TAMPERED", details: { expected: 3, got: 4 } });
+    back();
+    await honestUpdateWorks();
+  });
+
   it("refuses an older root that is still signed by trusted keys", async () => {
     const first = repository.document("root");
     await repository.rotateRoot();
