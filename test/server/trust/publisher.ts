@@ -219,12 +219,16 @@ export class Publisher {
   }
 
   /** Over the accepted files and these. */
-  snapshotBytes(version: number, files: Readonly<Record<string, Uint8Array>>): Promise<Bytes> {
+  snapshotBytes(
+    version: number,
+    files: Readonly<Record<string, Uint8Array>>,
+    expires = this.expires(),
+  ): Promise<Bytes> {
     const { key } = this.snapshot;
     if (key === undefined) throw new Error("the server holds this key");
     const { snapshot: _, ...before } = this.files;
     const signers = [{ ...this.snapshot, key }];
-    return snapshotBytes({ version, expires: this.expires(), signers, files: { ...before, ...files } });
+    return snapshotBytes({ version, expires, signers, files: { ...before, ...files } });
   }
 
   async post(files: Readonly<Record<string, Bytes>>): Promise<Response> {

@@ -169,6 +169,15 @@ describe("an upload is refused", () => {
       },
     ],
     [
+      "an expired snapshot",
+      "ErrBadSnapshot",
+      "expired",
+      async (p) => {
+        return { snapshot: await p.snapshotBytes(2, {}, p.expires(-1)) };
+      },
+      { snapshot: "client" },
+    ],
+    [
       "a snapshot with another hash of new targets",
       "ErrBadSnapshot",
       "hash or length of targets",
