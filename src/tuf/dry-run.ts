@@ -77,7 +77,7 @@ export async function dryRun(options: DryRunOptions): Promise<DryRun> {
  * Root goes last where clients of the former root accept all the rest too: then each moment between two writes is a
  * good state. Where they cannot, because the former keys are gone, root goes first.
  */
-async function ordered({ repository, files, draft, now }: DryRunOptions): Promise<readonly MetadataFile[]> {
+async function ordered({ repository, files, draft }: DryRunOptions): Promise<readonly MetadataFile[]> {
   const root = files.find(({ role }) => role === "root");
   const others = files.filter((file) => file !== root);
   if (root === undefined) return files;

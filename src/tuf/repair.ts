@@ -139,7 +139,7 @@ function* keyedEverywhere(
     for (const role of roles)
       yield { role: role.name, delegator, keys: listedKeys({ role: role.name, roleKeys: role, keys }) };
     if (succinct === undefined) continue;
-    const bin: string = binNames(succinct).next().value!;
+    const [bin = succinct.namePrefix] = binNames(succinct);
     yield { role: bin, delegator, keys: listedKeys({ role: bin, roleKeys: succinct, keys }) };
   }
 }

@@ -155,6 +155,7 @@ export async function publishStaged(
   let published: Published;
   if (base !== undefined && isPublished(base, pending)) published = { collection: base, files: [], warnings: [] };
   else {
+    checkPending(base, pending, environment.now());
     const missing = await openRequirements(base, pending);
     if (missing.length > 0) {
       const list = await describeRequirements(missing);

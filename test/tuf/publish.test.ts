@@ -405,7 +405,7 @@ describe("attacks on publishers (A16)", () => {
   ])("refuses content that clients cannot verify: %j", async (bad) => {
     const rig = await Rig.make();
     await expectRefusal(rig, "TARGET_INVALID", () =>
-      rig.publish([{ action: "add", role: "targets", name: "x", content: bad as never }]),
+      rig.publish([{ action: "add", role: "targets", name: "x", content: bad }]),
     );
   });
 

@@ -1,0 +1,165 @@
+import { describe, expect, test } from "vitest";
+import { TufDraft } from "../../src/tuf/draft.ts";
+import { decodeMetadata } from "../../src/tuf/metadata.ts";
+import { publishChanges, readBase } from "../../src/tuf/publish.ts";
+import { repairCollection, revocation } from "../../src/tuf/repair.ts";
+import { statusOf } from "../../src/tuf/status.ts";
+import { memoryTufStore } from "../../src/tuf/store.ts";
+import { codeOf } from "../support/key-fixtures.ts";
+import { add, DAY, environment, NOW, people, person, Rig } from "../support/tuf-publishing.ts";
+
+const fingerprintOf = async ({ key }: { key: { publicKey: { fingerprint(): Promise<string> } | undefined } }) =>
+  key.publicKey!.fingerprint();
+
+describe("repair", () => {
+  test("signs an expired collection again, which no client can open any more", async () => {
+    const rig = await Rig.make();
+    await rig.publish([add("app/v1")]);
+    rig.now = new Date(NOW.getTime() + 1000 * DAY);
+    expect(await codeOf(() => rig.client().refresh())).toBe("METADATA_EXPIRED");
+    const { repaired, remaining } = await repairCollection(rig.access, {}, environment(rig.all, rig.now));
+    expect(repaired.toSorted()).toEqual(["root", "snapshot", "targets", "timestamp"]);
+    expect(remaining).toEqual([]);
+    expect(await rig.find("app/v1")).toBeDefined();
+  });
+
+  test("does what the keys at hand allow, says what remains, and is completed by the others", async () => {
+    const rig = await Rig.make();
+    rig.now = new Date(NOW.getTime() + 1000 * DAY);
+    const first = await repairCollection(rig.access, {}, environment([rig.online], rig.now));
+    expect(first.remaining.map(({ role }) => role)).toEqual(["root", "targets"]);
+    expect(first.warnings.length).toBeGreaterThan(0);
+    expect(await codeOf(() => rig.client().refresh())).toBe("METADATA_EXPIRED");
+    const second = await repairCollection(rig.access, {}, environment(rig.all, rig.now));
+    expect(second.remaining).toEqual([]);
+    await rig.client().refresh();
+  });
+
+  test("leaves alone what is not due", async () => {
+    const rig = await Rig.make();
+    const { files } = await repairCollection(rig.access, {}, environment(rig.all));
+    expect(files).toEqual([]);
+    const early = await repairCollection(rig.access, { withinDays: 366 }, environment(rig.all));
+    expect(early.repaired).toContain("root");
+  });
+
+  test("goes for hash bins too", async () => {
+    const bins = await person();
+    const rig = await Rig.make();
+    const spread = { action: "bins", delegator: "targets", keys: [bins.key], threshold: 1 } as const;
+    await rig.publish([{ ...spread, namePrefix: "bin", bitLength: 2 }, add("app/v1", "bin-1")].slice(0, 1), [
+      ...rig.all,
+      bins,
+    ]);
+    rig.now = new Date(NOW.getTime() + 1000 * DAY);
+    const { repaired } = await repairCollection(rig.access, {}, environment([...rig.all, bins], rig.now));
+    expect(repaired.filter((role) => role.startsWith("bin-"))).toHaveLength(4);
+    await rig.client().refresh();
+  });
+});
+
+describe("revocation", () => {
+  test("takes a key out of every role, and what it signed is signed by others", async () => {
+    const [a, b] = await people(2);
+    const rig = await Rig.make({ targets: { keys: [a!.key, b!.key] } }, [a!, b!]);
+    await rig.publish(
+      [{ action: "delegate", delegator: "targets", role: "team", keys: [a!.key, b!.key], paths: ["t/*"] }],
+      [...rig.all, a!, b!],
+    );
+    await rig.publish([add("t/x", "team"), add("x")], [a!, rig.online]);
+    const fingerprint = await fingerprintOf(a!);
+    await publishChanges(
+      rig.access,
+      (draft) => revocation(draft, { fingerprint }),
+      environment([rig.root, rig.online, b!]),
+    );
+    expect(await rig.find("t/x")).toBeDefined();
+    expect(await rig.find("x")).toBeDefined();
+    const base = await readBase(rig.access, undefined);
+    const listed = (await statusOf(base, environment([]).signing, NOW)).flatMap(({ keys }) => keys);
+    expect(listed.map((key) => key.fingerprint)).not.toContain(fingerprint);
+    expect(await codeOf(() => rig.publish([add("y")], [a!, rig.online]))).toBe("KEY_MISSING");
+  });
+
+  test("refuses to leave a role without enough keys", async () => {
+    const rig = await Rig.make();
+    const fingerprint = await fingerprintOf(rig.targets);
+    const before = rig.store.snapshot();
+    const action = () =>
+      publishChanges(rig.access, (draft) => revocation(draft, { fingerprint }), environment(rig.all));
+    expect(await codeOf(action)).toBe("USAGE");
+    expect(rig.store.snapshot()).toEqual(before);
+  });
+
+  test("names keys that no role has", async () => {
+    const rig = await Rig.make();
+    const draft = TufDraft.of(await readBase(rig.access, undefined));
+    expect(await codeOf(() => revocation(draft, { fingerprint: "0".repeat(64) }))).toBe("KEY_MISSING");
+    expect(await codeOf(() => revocation(draft, { fingerprint: "no" }))).toBe("USAGE");
+  });
+});
+
+describe("recovery from a stolen online key", () => {
+  test("brings versions back that a thief has pushed up, also for clients that saw them", async () => {
+    const rig = await Rig.make();
+    await rig.publish([add("app/v1")]);
+    // the thief publishes with versions close to the end of all numbers
+    const thief = environment([rig.online]);
+    const { filesOf } = await import("../../src/tuf/publish-files.ts");
+    const base = await readBase(rig.access, undefined);
+    const draft = TufDraft.of(base);
+    draft.dirty.add("snapshot").add("timestamp");
+    const high = 2 ** 53 - 2;
+    const versions = new Map([
+      ["snapshot", high],
+      ["timestamp", high],
+    ]);
+    for (const { file, bytes } of await filesOf(draft, new Map(), { ...thief, versions }))
+      rig.store.files.set(file, bytes);
+    const victim = memoryTufStore();
+    await rig.client(victim).refresh();
+
+    const fresh = await person();
+    const fingerprint = await fingerprintOf(rig.online);
+    const { files } = await publishChanges(
+      rig.access,
+      (state) => revocation(state, { fingerprint, replacement: fresh.key, resetVersions: true }),
+      environment([...rig.all, fresh]),
+    );
+    expect(files[0]?.role).toBe("root");
+    await rig.client(victim).refresh();
+    await rig.client().refresh();
+    const { signed } = decodeMetadata(rig.store.files.get("timestamp.json")!, "timestamp");
+    expect(signed.version).toBe(1);
+    expect(signed.snapshot.version).toBe(3); // the first one that was never used
+    await rig.publish([add("app/v2")], [rig.targets, fresh]);
+    await rig.client(victim).refresh();
+  });
+});
+
+describe("status", () => {
+  test("tells versions, days left, keys at hand and targets of every role", async () => {
+    const ada = await person();
+    const rig = await Rig.make();
+    await rig.publish(
+      [
+        { action: "delegate", delegator: "targets", role: "ada", keys: [ada.key], paths: ["ada/*"] },
+        add("ada/x", "ada"),
+      ],
+      [...rig.all, ada],
+    );
+    const base = await readBase(rig.access, undefined);
+    const later = new Date(NOW.getTime() + 25 * DAY);
+    const roles = await statusOf(base, environment([rig.online]).signing, later);
+    expect(
+      roles.map(({ role, daysLeft, due, signable, targets }) => ({ role, daysLeft, due, signable, targets })),
+    ).toEqual([
+      { role: "root", daysLeft: 340, due: false, signable: false, targets: undefined },
+      { role: "timestamp", daysLeft: 5, due: true, signable: true, targets: undefined },
+      { role: "snapshot", daysLeft: 5, due: true, signable: true, targets: undefined },
+      { role: "targets", daysLeft: 340, due: false, signable: false, targets: 0 },
+      { role: "ada", daysLeft: 340, due: false, signable: false, targets: 1 },
+    ]);
+    expect(roles.at(-1)?.paths).toEqual(["ada/*"]);
+  });
+});
