@@ -1,6 +1,7 @@
 /** The server that `login` and `logout` mean. */
 import { parseReference } from "../oci/reference.ts";
 import { UsageError } from "../base/errors.ts";
+import { quoteAddress } from "../base/untrusted-text.ts";
 import { parseServer } from "./shared-options.ts";
 
 export interface ServerAddress {
@@ -24,7 +25,7 @@ export function serverAddress(given = "docker.io"): ServerAddress {
   // without a dot or port, what stands there would be read as a repository of Docker Hub
   const named = reference?.repository === "x" || reference?.repository === "library/x";
   if (reference !== undefined && named) return { host: reference.registry, url: undefined };
-  throw new UsageError("USAGE", `${JSON.stringify(given)} is not a server`, {
+  throw new UsageError("USAGE", `${quoteAddress(given)} is not a server`, {
     hint: "Name a registry as HOST[:PORT] with a dot or a port in it, or a trust server by its URL",
   });
 }

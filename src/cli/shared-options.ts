@@ -1,5 +1,7 @@
 /** Options that several commands share, with one meaning everywhere. */
 import { UsageError } from "../base/errors.ts";
+import { quoteAddress } from "../base/untrusted-text.ts";
+import { parseGun } from "../notary/gun.ts";
 import { parseDuration } from "./duration.ts";
 import { choice, flag, integer, list, nonEmpty, value } from "./options.ts";
 import { LOG_LEVELS, OUTPUT_FORMATS } from "./output.ts";
@@ -70,7 +72,7 @@ export const trustServerOptions = {
   tlscacert,
   tlscert: value("--tlscert FILE", "client certificate (PEM) for the trust server", nonEmpty),
   tlskey: value("--tlskey FILE", "key of the client certificate (PEM)", nonEmpty),
-  gun: value("--gun NAME", "the collection's name (GUN), where it is not the repository's", nonEmpty),
+  gun: value("--gun NAME", "the collection's name (GUN), where it is not the repository's", parseGun),
 };
 
 const FINGERPRINT = /^(?:sha256:)?([0-9a-fA-F]{64})$/;
@@ -130,11 +132,14 @@ export const readingOptions = {
 /** Options that the 2019 tool took before its command; so do we. */
 export const leadingOptions = { format, log, timeout, insecure, useHttp, server, tlscacert, dir };
 
+/** Browsers and proxies take no longer ones. */
+const MAX_SERVER_LENGTH = 2048;
+
 /** Reads the URL of a trust server. @throws {UsageError} USAGE */
 export function parseServer(input: string): string {
-  const url = URL.canParse(input) ? new URL(input) : undefined;
+  const url = input.length <= MAX_SERVER_LENGTH && URL.canParse(input) ? new URL(input) : undefined;
   if (url === undefined || (url.protocol !== "https:" && url.protocol !== "http:") || url.username !== "") {
-    throw new UsageError("USAGE", `${JSON.stringify(input)} is not the address of a trust server`, {
+    throw new UsageError("USAGE", `${quoteAddress(input)} is not the address of a trust server`, {
       hint: "Write a URL without user name, for example https://notary.example.com",
     });
   }

@@ -55,12 +55,15 @@ async function read(path: string): Promise<PinEntry[]> {
 const fault = (message: string): StorageError => new StorageError("STATE_INVALID", message);
 
 function decode(bytes: Uint8Array, path: string): PinEntry[] {
-  const file = new JsonCursor(parseJson(bytes, { what: path, integersOnly: true }), fault).object(["version", "pins"]);
+  const cursor = new JsonCursor(parseJson(bytes, { what: path, integersOnly: true }), fault);
+  const file = cursor.object(FILE_KEYS);
   const version = file.field("version").integer();
   if (version !== 1) file.field("version").fail(`version ${version} is newer than this program`);
+  refuseUnknown(cursor, FILE_KEYS);
   return file.field("pins").array(MAX_PINS).map(decodeEntry);
 }
 
+const FILE_KEYS = ["version", "pins"];
 const ENTRY_KEYS = ["pattern", "collection", "server", "firstUse", "added", "pin"];
 const PIN_KEYS = ["fingerprints", "threshold", "certificateIds", "certificateAuthorities"];
 

@@ -10,7 +10,7 @@ import { isJsonObject, parseJson, type JsonValue } from "../base/json.ts";
 import { DEFAULT_RETRY, exchangeWithRetry, type RetryPolicy } from "../base/retry.ts";
 import type { Runtime } from "../base/runtime.ts";
 import { Authenticator, type AuthFaults } from "../base/token-auth.ts";
-import { escapeUntrusted } from "../base/untrusted-text.ts";
+import { escapeUntrusted, quoteAddress } from "../base/untrusted-text.ts";
 import { parseGun } from "./gun.ts";
 
 /** Notary servers keep their error bodies below 1 KiB; a proxy's page may be longer. */
@@ -59,7 +59,7 @@ export function parseTrustServer(text: string): string {
   const fail = (reason: string): never => {
     throw new UsageError(
       "USAGE",
-      `${JSON.stringify(withoutUserinfo(text).slice(0, 200))} is not the address of a trust server: ${reason}`,
+      `${quoteAddress(text)} is not the address of a trust server: ${reason}`,
       {
         hint: "It looks like https://notary.example.com:4443",
       },
@@ -73,11 +73,6 @@ export function parseTrustServer(text: string): string {
     return fail("it has a user name in it; `wasm-to-oci login` keeps those");
   if (url.search !== "" || url.hash !== "") return fail("it has a ? or # in it");
   return url.href.replace(/\/+$/, "");
-}
-
-/** A password that was typed into an address stays out of messages. */
-function withoutUserinfo(text: string): string {
-  return text.replace(/\/\/[^/]*@/, "//…@");
 }
 
 export class NotaryApi {

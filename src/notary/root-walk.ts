@@ -1,6 +1,6 @@
 /** From the root that is trusted, or pinned, or seen first, to the newest one: version by version, each signed by the last. */
 import { equalBytes, type Bytes } from "../base/bytes.ts";
-import { FormatError, TrustError, type ErrorCode } from "../base/errors.ts";
+import { FormatError, StorageError, TrustError, type ErrorCode } from "../base/errors.ts";
 import { checkNotOlder } from "../tuf/checks.ts";
 import type { DocumentSource } from "./document-source.ts";
 import { readRoot } from "./metadata.ts";
@@ -45,8 +45,12 @@ export async function walkToNewestRoot(
 ): Promise<Anchor> {
   const { stored } = trust;
   if (stored === undefined) return startAnew(set, source, trust);
-  await checkStoredAgainstPin(trust, stored);
-  await set.startFromTrusted(stored.root);
+  try {
+    await checkStoredAgainstPin(trust, stored);
+    await set.startFromTrusted(stored.root);
+  } catch (error) {
+    throw error instanceof FormatError ? damaged(trust.gun, error) : error;
+  }
   const newest = await source.root();
   if (newest === undefined) throw missing("root", source, trust);
   await advanceTo(set, source, newest);
@@ -69,6 +73,15 @@ export function withheld(what: string, source: DocumentSource, reason: string): 
   return new TrustError("TRUST_WITHHELD", `${source.name} has no ${what}, although ${reason}`, {
     hint: "The server lost or withholds trust data; nothing was verified. If the collection was deleted on purpose, remove its trust state",
     details: { missing: what },
+  });
+}
+
+/** It was a sound root when it was stored: what broke it is on this machine. */
+function damaged(gun: string, cause: FormatError): StorageError {
+  return new StorageError("STATE_INVALID", `the trusted root of ${gun} that is stored here is damaged`, {
+    hint: "It says whom to trust, so it is not replaced silently; restore it, or remove it and pin the collection again",
+    details: { reason: cause.message },
+    cause,
   });
 }
 

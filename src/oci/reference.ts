@@ -46,7 +46,8 @@ const IMAGE_ID = /^[0-9a-f]{64}$/;
  */
 export function parseReference(text: string): Reference {
   const fail = (reason: string, hint?: string): never => {
-    throw new UsageError("REFERENCE_INVALID", `"${escapeUntrusted(text, 128)}" is not a reference: ${reason}`, {
+    const shown = escapeUntrusted(text.replace(/\/\/.*@/s, "//…@"), 128); // a password in a URL stays out of messages
+    throw new UsageError("REFERENCE_INVALID", `"${shown}" is not a reference: ${reason}`, {
       hint: hint ?? "A reference looks like ghcr.io/acme/app:v1 or ghcr.io/acme/app@sha256:<64 hexadecimal digits>",
     });
   };
