@@ -1,4 +1,6 @@
 /** Fetches the manifest that a tag or digest names and finds the one module in it. */
+import { hexEncode } from "./base/bytes.ts";
+import { hashBytes } from "./base/digest.ts";
 import { FormatError } from "./base/errors.ts";
 import type { Repository } from "./oci/registry-client.ts";
 import type { ReceivedManifest } from "./oci/types.ts";
@@ -20,13 +22,14 @@ export async function findArtifact(
   if (named === undefined) return undefined;
   const { digest } = named;
   const size = named.bytes.length;
+  const sha512 = hexEncode(await hashBytes("sha512", named.bytes));
   try {
     const manifest = await resolveIndex(repository, named, signal);
     const artifact = readArtifact(manifest);
-    return { digest, size, format: artifact.format, module: artifact.module, fault: undefined };
+    return { digest, size, sha512, format: artifact.format, module: artifact.module, fault: undefined };
   } catch (error) {
     if (!(error instanceof FormatError) || error.code === "MANIFEST_INVALID") throw error;
-    return { digest, size, format: "unknown", module: undefined, fault: error };
+    return { digest, size, sha512, format: "unknown", module: undefined, fault: error };
   }
 }
 

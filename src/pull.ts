@@ -25,6 +25,9 @@ import {
 } from "./trust/resolve.ts";
 import type { SignedTarget, TrustedCollection } from "./trust/source.ts";
 
+/** What is fetched before anybody has signed for it: more than modules have, less than fills a disk. */
+const MAX_SPECULATIVE_BYTES = 256 * 1024 * 1024;
+
 export interface PullOptions {
   readonly runtime: Runtime;
   readonly registry: RegistryClient;
@@ -93,7 +96,10 @@ async function pullVerified(options: PullOptions, trust: Coverage, download: Dow
   const repository = options.registry.repository(reference);
   const opening = trust.source.open(trust.collection, { ...trust, signal: options.signal });
   const finding = findArtifact(repository, reference.digest ?? reference.tag, options.signal).then((found) => {
-    if (found?.module !== undefined) download.begin(repository, found.module, options.signal);
+    const module = found?.module;
+    if (module !== undefined && module.size <= MAX_SPECULATIVE_BYTES) {
+      download.begin(repository, module, options.signal);
+    }
     return found;
   });
   const [opened, searched] = await Promise.allSettled([opening, finding]);

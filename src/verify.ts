@@ -1,5 +1,5 @@
 /** Verify: a local file against what a collection signed for a reference, without pulling the module. */
-import { digestHex, type Digest } from "./base/digest.ts";
+import type { Digest } from "./base/digest.ts";
 import { TrustError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
@@ -9,11 +9,12 @@ import type { Reference } from "./oci/reference.ts";
 import type { RegistryClient } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
 import { readModule, type ModuleSource, type ReadModule } from "./read-module.ts";
+import { signsManifest } from "./trust/binding.ts";
 import type { Coverage } from "./trust/coverage.ts";
 import type { Check, VerificationReport } from "./trust/report.ts";
 import { findTarget, trustChecks, trustNotes, trustReport } from "./trust/resolve.ts";
 import type { SignedTarget, TrustedCollection } from "./trust/source.ts";
-import { readBinding } from "./trust/target-custom.ts";
+import { hasSoundBinding, readBinding } from "./trust/target-custom.ts";
 
 export interface VerifyOptions {
   readonly runtime: Runtime;
@@ -74,7 +75,7 @@ function findSigned(
   const wanted: Digest = reference.digest;
   const target = reference.tagged
     ? findTarget(collection, reference.tag, name)
-    : collection.list().find((candidate) => signedManifests(candidate).includes(wanted));
+    : collection.list().find((one) => hasSoundBinding(one) && signedManifests(one).includes(wanted));
   if (target !== undefined && signedManifests(target).includes(wanted)) return target;
   throw new TrustError("TARGET_NOT_FOUND", `${name} is not signed: no target of ${collection.name} has this digest`, {
     hint: "Verify against the tag, or check the digest",
@@ -115,6 +116,5 @@ async function signedManifestModule(
   if (target.hashes.sha256 === undefined) return undefined;
   const repository = options.registry.repository(reference);
   const found = await findArtifact(repository, `sha256:${target.hashes.sha256}`, options.signal);
-  if (found === undefined || digestHex(found.digest) !== target.hashes.sha256) return undefined;
-  return found.size === target.length ? found.module : undefined;
+  return found !== undefined && signsManifest(target, found) ? found.module : undefined;
 }

@@ -118,6 +118,35 @@ describe("pull, verified", () => {
     expect((await world.pull()).report.verified).toBe("artifact");
   });
 
+  it("finds a signed digest though a delegate has signed a target with a broken binding", async () => {
+    const { artifact } = await world.push("one");
+    const broken = { name: "a", length: 1, hashes: { sha256: "0".repeat(64) }, custom: { "wasm-to-oci": {} } };
+    world.source.sign(world.repository, broken);
+    const reference = `${world.repository}@${artifact.digest}`;
+    expect((await world.pull({ reference })).report.trust?.target).toBe("v1");
+    await failure(world.pull({ reference: `${world.repository}@sha256:${"0".repeat(64)}` }), "REGISTRY_NOT_FOUND");
+  });
+
+  it("fetches nothing of an enormous module before somebody has signed for it", async () => {
+    await world.push("one");
+    world.registry.addManifest(
+      "team/app",
+      {
+        schemaVersion: 2,
+        mediaType: MediaType.ociManifest,
+        config: { mediaType: "application/vnd.wasm.config.v0+json", digest: `sha256:${"4".repeat(64)}`, size: 2 },
+        layers: [{ mediaType: "application/wasm", digest: `sha256:${"5".repeat(64)}`, size: 2 ** 40 }],
+      },
+      MediaType.ociManifest,
+      "v1",
+    );
+    const before = world.registry.requests.length;
+    await failure(world.pull(), "TAG_MISMATCH");
+    expect(
+      world.registry.requests.slice(before).filter((request) => JSON.stringify(request).includes("/blobs/")),
+    ).toEqual([]);
+  });
+
   it("checks sha512 as well, where it is signed", async () => {
     const { module } = await world.push("one", { sign: undefined });
     const hashes = { sha256: module.digest.slice(7), sha512: "0".repeat(128) };

@@ -33,6 +33,20 @@ describe("verify", () => {
     expect((await check("one")).verified).toBe("module");
   });
 
+  it("refuses a file of another length than was signed, though its hash is the signed one", async () => {
+    const { module } = await world.push("one", { sign: undefined });
+    const hashes = { sha256: module.digest.slice(7) };
+    world.source.sign(world.repository, { name: "v1", length: module.size + 1, hashes, custom: undefined });
+    await failure(check("one"), "TARGET_MISMATCH");
+  });
+
+  it("finds the target of a digest though a delegate has signed one with a broken binding", async () => {
+    const { artifact } = await world.push("one");
+    const broken = { name: "a", length: 1, hashes: { sha256: "0".repeat(64) }, custom: { "wasm-to-oci": {} } };
+    world.source.sign(world.repository, broken);
+    expect((await check("one", `${world.repository}@${artifact.digest}`)).trust?.target).toBe("v1");
+  });
+
   it("refuses a file that is no module, and a name that is not signed", async () => {
     await world.push("one");
     const { runtime, client: registry, coverage: trust, reference } = world;

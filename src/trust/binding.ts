@@ -2,7 +2,7 @@
  * Compares what a collection signed with what a registry's tag names. Pure: the one place that decides
  * whether the two agree (DESIGN "Pull").
  */
-import { digestHex, type Digest } from "../base/digest.ts";
+import { digestAlgorithm, digestHex, type Digest } from "../base/digest.ts";
 import { InternalError, TrustError, type FormatError } from "../base/errors.ts";
 import type { Check, Note, Verified } from "./report.ts";
 import type { SignedTarget } from "./source.ts";
@@ -13,6 +13,8 @@ export interface FoundArtifact {
   readonly digest: Digest;
   /** Length of the manifest in bytes. */
   readonly size: number;
+  /** Lower-case hex of its bytes: a target that signs the manifest may name both hashes. */
+  readonly sha512: string;
   readonly format: string;
   readonly module: { readonly digest: Digest; readonly size: number } | undefined;
   /** Why there is no single module, where there is none. */
@@ -98,11 +100,12 @@ function bindForeignTarget(target: SignedTarget, found: FoundArtifact | undefine
       details: { got: null },
     });
   }
-  if (target.hashes.sha256 === digestHex(found.digest) && target.length === found.size) {
+  if (signsManifest(target, found)) {
     if (!hasModule(found)) throw missingModule(found);
+    const { digest, size } = found.module;
     return {
       verified: "artifact",
-      module: { length: found.module.size, hashes: { sha256: digestHex(found.module.digest) } },
+      module: { length: size, hashes: { [digestAlgorithm(digest)]: digestHex(digest) } },
       blob: found.module,
       checks: [{ check: "manifest-signed", detail: `the target signs the manifest ${found.digest} itself` }],
       notes: [],
@@ -119,6 +122,12 @@ function bindForeignTarget(target: SignedTarget, found: FoundArtifact | undefine
       details: { expected: describeHashes(target), got: found.module?.digest ?? null },
     },
   );
+}
+
+/** Tells whether a target is a manifest itself, as docker trust signs: its length and every hash that was signed. */
+export function signsManifest({ length, hashes }: ExpectedModule, found: FoundArtifact): boolean {
+  if (hashes.sha256 !== digestHex(found.digest) || length !== found.size) return false;
+  return hashes.sha512 === undefined || hashes.sha512 === found.sha512;
 }
 
 function repackaged(target: SignedTarget, found: FoundModule): Binding {

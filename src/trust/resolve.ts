@@ -2,11 +2,11 @@
 import type { Digest } from "../base/digest.ts";
 import { digestHex } from "../base/digest.ts";
 import { TrustError } from "../base/errors.ts";
-import type { FoundArtifact } from "./binding.ts";
+import { signsManifest, type FoundArtifact } from "./binding.ts";
 import type { Check, Note, TrustReport } from "./report.ts";
 import type { Coverage } from "./coverage.ts";
 import type { SignedTarget, TrustedCollection } from "./source.ts";
-import { readBinding } from "./target-custom.ts";
+import { hasSoundBinding, readBinding } from "./target-custom.ts";
 
 /** A week: long enough to act, short enough not to be noise. */
 const NEAR_EXPIRY_MS = 7 * 24 * 60 * 60 * 1000;
@@ -31,7 +31,7 @@ export function findTargetByDigest(
   found: FoundArtifact,
   reference: string,
 ): SignedTarget {
-  const target = collection.list().find((candidate) => signsArtifact(candidate, found));
+  const target = collection.list().find((candidate) => hasSoundBinding(candidate) && signsArtifact(candidate, found));
   if (target !== undefined) return target;
   throw new TrustError(
     "TARGET_NOT_FOUND",
@@ -49,7 +49,7 @@ function signsArtifact(target: SignedTarget, found: FoundArtifact): boolean {
   const { sha256 } = target.hashes;
   if (sha256 === undefined) return false;
   return (
-    (sha256 === digestHex(found.digest) && target.length === found.size) ||
+    signsManifest(target, found) ||
     (found.module !== undefined && sha256 === digestHex(found.module.digest) && target.length === found.module.size)
   );
 }

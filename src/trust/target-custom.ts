@@ -54,6 +54,17 @@ export function readBinding(custom: JsonValue | undefined, target: string): Targ
   return { manifests, replaces: replaces.absent ? undefined : readDigest(replaces) };
 }
 
+/** Tells whether a target can be bound at all. In a search, one that is broken must not stand before all others. */
+export function hasSoundBinding({ custom, name }: { custom: JsonValue | undefined; name: string }): boolean {
+  try {
+    readBinding(custom, name);
+    return true;
+  } catch (error) {
+    if (error instanceof TrustError) return false;
+    throw error;
+  }
+}
+
 function readDigest(cursor: JsonCursor): Digest {
   const text = cursor.string();
   try {

@@ -20,6 +20,7 @@ function found(manifest: Digest, module: Digest | null = digest("b"), size = 10)
   return {
     digest: manifest,
     size: 400,
+    sha512: "5".repeat(128),
     format: "cncf-wasm-v0",
     module: module === null ? undefined : { digest: module, size },
     fault: module === null ? new FormatError("MODULE_MISSING", "no module") : undefined,
@@ -109,6 +110,19 @@ describe("bindTarget, with a target of another tool", () => {
     const binding = bindTarget(docker, found(GOOD), "r:v1");
     expect(binding.verified).toBe("artifact");
     expect(binding.module).toEqual({ length: 10, hashes: { sha256: hex("b") } });
+  });
+
+  it("refuses a manifest whose signed sha512 is another, and takes it with the right one", () => {
+    const docker = (digit: string) =>
+      target(undefined, { hashes: { sha256: hex("a"), sha512: digit.repeat(128) }, length: 400 });
+    expect(bindTarget(docker("5"), found(GOOD), "r:v1").verified).toBe("artifact");
+    expect(refusal(() => bindTarget(docker("6"), found(GOOD), "r:v1")).code).toBe("TARGET_MISMATCH");
+  });
+
+  it("expects of a signed manifest's module the very hash that the manifest names", () => {
+    const docker = target(undefined, { hashes: { sha256: hex("a") }, length: 400 });
+    const module: Digest = `sha512:${"7".repeat(128)}`;
+    expect(bindTarget(docker, found(GOOD, module), "r:v1").module.hashes).toEqual({ sha512: "7".repeat(128) });
   });
 
   it("refuses a manifest of the signed digest but another length", () => {
