@@ -6,7 +6,7 @@ import { constants } from "node:fs";
 import { mkdir, open } from "node:fs/promises";
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
-import { ownBytes, utf8Encode, type Bytes } from "../base/bytes.ts";
+import { utf8Encode, type Bytes } from "../base/bytes.ts";
 import { FormatError, UsageError, errorCode } from "../base/errors.ts";
 import { formatFault, JsonCursor } from "../base/json-cursor.ts";
 import { parseJson } from "../base/json.ts";
@@ -100,7 +100,9 @@ async function read(path: string): Promise<Bytes | undefined> {
     const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a pipe must not block
     try {
       const status = await handle.stat();
-      return status.isFile() && status.size <= MAX_DOCUMENT_BYTES ? ownBytes(await handle.readFile()) : undefined;
+      if (!status.isFile() || status.size > MAX_DOCUMENT_BYTES) return undefined;
+      const { buffer, byteOffset, byteLength } = await handle.readFile();
+      return new Uint8Array(buffer, byteOffset, byteLength);
     } finally {
       await handle.close();
     }

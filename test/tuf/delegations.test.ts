@@ -124,7 +124,7 @@ describe("the search", () => {
   const NAMES = ["a", "b", "c", "d", "e", "f"];
   const edge = fc.record({ to: fc.constantFrom(...NAMES), covers: fc.boolean(), terminating: fc.boolean() });
   const list = fc.uniqueArray(edge, { selector: ({ to }) => to, maxLength: 4 });
-  const graph = fc
+  const graphs = fc
     .record({
       lists: fc.tuple(list, list, list, list, list, list, list),
       owners: fc.subarray(NAMES, { maxLength: 2 }),
@@ -136,7 +136,7 @@ describe("the search", () => {
 
   it("visits roles in the order of an independent oracle, on random graphs", async () => {
     await fc.assert(
-      fc.asyncProperty(graph, async (roles) => {
+      fc.asyncProperty(graphs, async (roles) => {
         const visited: string[] = [];
         const found = await searchTarget("x/y", "targets", async ({ role }) => {
           visited.push(role);
@@ -158,8 +158,8 @@ describe("the search", () => {
       ),
       owners: new Set(),
     });
-    const search = (graph: Graph): Promise<unknown> =>
-      searchTarget("x/y", "targets", async ({ role }) => targetsOf(graph, role));
+    const search = (roles: Graph): Promise<unknown> =>
+      searchTarget("x/y", "targets", async ({ role }) => targetsOf(roles, role));
     await expect(search(chain(MAX_VISITED_ROLES))).resolves.toBeUndefined();
     await expect(search(chain(MAX_VISITED_ROLES + 1))).rejects.toMatchObject({ code: "LIMIT_EXCEEDED" });
   });

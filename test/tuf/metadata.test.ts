@@ -21,7 +21,7 @@ async function documents(): Promise<Record<MetadataType | "team" | "bins", Bytes
     ["custom", custom],
   ]);
   await repository.publish("team", "hashed", "targets");
-  const read = (file: string): Bytes => repository.files.get(file)!;
+  const read = (name: string): Bytes => repository.files.get(name)!;
   return {
     root: repository.anchor,
     timestamp: read("timestamp.json"),
@@ -81,7 +81,7 @@ describe("reading", () => {
           try {
             decodeMetadata(bytes, type);
           } catch (error) {
-            expect(error, `${name} ${path.join(".")}`).toBeInstanceOf(FormatError);
+            expect(error).toBeInstanceOf(FormatError);
             expect(["JSON_INVALID", "METADATA_INVALID"]).toContain((error as FormatError).code);
             refused++;
           }
@@ -238,17 +238,9 @@ describe("large documents, whose targets stay in their bytes", () => {
     let excerpts = 0;
     fc.assert(
       fc.property(targets, fc.boolean(), fc.constantFrom(0, 1), (all, sorted, indent) => {
-        const bytes = document(all as JsonValue, sorted, indent);
-        const padded = pad(bytes);
-        const small = attempt(() => decodeMetadata(bytes, "targets"));
-        const large = attempt(() => decodeMetadata(padded, "targets"));
+        const bytes = document(all, sorted, indent);
         if (excerptTargets(bytes) !== undefined) excerpts++;
-        if (typeof small === "string" || typeof large === "string") return void expect(large).toBe(small);
-        expect(large.message).toEqual(small.message);
-        expect([...large.signed.targets].toSorted(byName)).toEqual([...small.signed.targets].toSorted(byName));
-        for (const [path, file] of small.signed.targets) expect(large.signed.targets.get(path)).toEqual(file);
-        expect(large.signed.targets.get("no such target")).toBeUndefined();
-        expect(large.signed.targets.size).toBe(small.signed.targets.size);
+        expectSameReading(bytes);
       }),
       { numRuns: 1500 },
     );
@@ -272,11 +264,7 @@ describe("large documents, whose targets stay in their bytes", () => {
     fc.assert(
       fc.property(change, ({ at, to, cut }) => {
         const changed = Uint8Array.from([...bytes.subarray(0, at), to, ...bytes.subarray(at + cut)]);
-        const small = attempt(() => decodeMetadata(changed, "targets"));
-        const large = attempt(() => decodeMetadata(pad(changed), "targets"));
-        if (typeof small === "string" || typeof large === "string") return void expect(large).toBe(small);
-        expect(large.message).toEqual(small.message);
-        expect([...large.signed.targets].toSorted(byName)).toEqual([...small.signed.targets].toSorted(byName));
+        expectSameReading(changed);
       }),
       { numRuns: 1500 },
     );
@@ -321,6 +309,21 @@ function pad(bytes: Bytes): Bytes {
   const padded = new Uint8Array(MIN_INDEXED_BYTES + bytes.length).fill(0x20);
   padded.set(bytes, MIN_INDEXED_BYTES);
   return padded;
+}
+
+/** Reads a document as a small one and as a large one. */
+function expectSameReading(bytes: Bytes): void {
+  const small = attempt(() => decodeMetadata(bytes, "targets"));
+  const large = attempt(() => decodeMetadata(pad(bytes), "targets"));
+  if (typeof small === "string" || typeof large === "string") {
+    expect(large).toBe(small);
+    return;
+  }
+  expect(large.message).toEqual(small.message);
+  expect([...large.signed.targets].toSorted(byName)).toEqual([...small.signed.targets].toSorted(byName));
+  for (const [path, file] of small.signed.targets) expect(large.signed.targets.get(path)).toEqual(file);
+  expect(large.signed.targets.get("no such target")).toBeUndefined();
+  expect(large.signed.targets.size).toBe(small.signed.targets.size);
 }
 
 function attempt<T>(action: () => T): T | string {

@@ -1,0 +1,96 @@
+import { describe, expect, it } from "vitest";
+import { utf8Encode } from "../../src/base/bytes.ts";
+import { TrustError } from "../../src/base/errors.ts";
+import type { FoundTarget } from "../../src/tuf/delegations.ts";
+import { findInMap, parseMapFile, type FindInRepository } from "../../src/tuf/map-file.ts";
+
+const REPOSITORIES = {
+  a: ["https://a.example/"],
+  b: ["https://b.example/"],
+  c: ["https://c.example/", "https://m.example/c/"],
+};
+
+function mapFile(...mapping: object[]) {
+  return parseMapFile(utf8Encode(JSON.stringify({ repositories: REPOSITORIES, mapping })));
+}
+
+const all = { paths: ["*"], repositories: ["a", "b", "c"], threshold: 2, terminating: false };
+
+/** Repositories that each sign one content, or nothing, or fail. */
+function signing(content: Readonly<Record<string, string | Error | undefined>>): FindInRepository {
+  return async (repository, path) => {
+    const sha256 = content[repository];
+    if (sha256 instanceof Error) throw sha256;
+    return sha256 === undefined ? undefined : target(path, sha256);
+  };
+}
+
+function target(path: string, sha256: string): FoundTarget {
+  return { path, role: "targets", file: { length: 1, hashes: { sha256 }, extra: {} } };
+}
+
+describe("a target in several repositories (TAP 4)", () => {
+  it("is what enough of them sign", async () => {
+    const found = await findInMap(mapFile(all), "team/app", signing({ a: "1", b: "2", c: "1" }));
+    expect(found).toMatchObject({ repositories: ["a", "c"], found: { file: { hashes: { sha256: "1" } } } });
+  });
+
+  it("is not found where too few agree", async () => {
+    expect(await findInMap(mapFile(all), "app", signing({ a: "1", b: "2", c: "3" }))).toBeUndefined();
+    expect(await findInMap(mapFile(all), "app", signing({ a: "1" }))).toBeUndefined();
+  });
+
+  it("is refused where enough sign one thing and enough another", async () => {
+    const one = { ...all, threshold: 1 };
+    await expect(findInMap(mapFile(one), "app", signing({ a: "1", b: "2" }))).rejects.toMatchObject({
+      code: "TARGET_MISMATCH",
+    });
+  });
+
+  it("is looked for in later mappings, unless an earlier one that covers it is terminating", async () => {
+    const first = { paths: ["team/*"], repositories: ["a"], threshold: 1, terminating: true };
+    const second = { paths: ["*"], repositories: ["b"], threshold: 1, terminating: false };
+    const find = signing({ b: "1" });
+    expect(await findInMap(mapFile(first, second), "team/app", find)).toBeUndefined();
+    expect(await findInMap(mapFile(first, second), "other/app", find)).toBeDefined();
+    expect(await findInMap(mapFile({ ...first, terminating: false }, second), "team/app", find)).toBeDefined();
+  });
+
+  it("is found without a repository that fails, if the others are enough; else that failure is told", async () => {
+    const expired = new TrustError("METADATA_EXPIRED", "expired");
+    expect(await findInMap(mapFile(all), "app", signing({ a: "1", b: "1", c: expired }))).toBeDefined();
+    await expect(findInMap(mapFile(all), "app", signing({ a: "1", c: expired }))).rejects.toBe(expired);
+  });
+});
+
+describe("A17: a map file", () => {
+  const bad: Record<string, unknown> = {
+    null: null,
+    "an empty object": {},
+    "no repositories": { mapping: [] },
+    "a name that leads elsewhere": { repositories: { "../a": ["https://a.example"] }, mapping: [] },
+    "an empty name": { repositories: { "": ["https://a.example"] }, mapping: [] },
+    "a repository without address": { repositories: { a: [] }, mapping: [] },
+    "an empty address": { repositories: { a: [""] }, mapping: [] },
+    "a file address": { repositories: { a: ["file:///etc"] }, mapping: [] },
+    "a null address": { repositories: { a: null }, mapping: [] },
+    "an unknown repository": { repositories: REPOSITORIES, mapping: [{ ...all, repositories: ["z"], threshold: 1 }] },
+    "constructor as repository": {
+      repositories: REPOSITORIES,
+      mapping: [{ ...all, repositories: ["constructor"], threshold: 1 }],
+    },
+    "a repository twice": { repositories: REPOSITORIES, mapping: [{ ...all, repositories: ["a", "a"] }] },
+    "a threshold of 0": { repositories: REPOSITORIES, mapping: [{ ...all, threshold: 0 }] },
+    "a threshold of -1": { repositories: REPOSITORIES, mapping: [{ ...all, threshold: -1 }] },
+    "a threshold that cannot be met": { repositories: REPOSITORIES, mapping: [{ ...all, threshold: 4 }] },
+    "no paths": { repositories: REPOSITORIES, mapping: [{ ...all, paths: null }] },
+    "a mapping of null": { repositories: REPOSITORIES, mapping: [null] },
+    "a terminating of 1": { repositories: REPOSITORIES, mapping: [{ ...all, terminating: 1 }] },
+  };
+  for (const [name, content] of Object.entries(bad)) {
+    it(`is refused with ${name}`, () => {
+      const parse = (): unknown => parseMapFile(utf8Encode(JSON.stringify(content)));
+      expect(parse).toThrow(expect.objectContaining({ code: "CONFIG_INVALID", kind: "invalid" }));
+    });
+  }
+});

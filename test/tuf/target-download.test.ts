@@ -1,0 +1,89 @@
+import { describe, expect, it } from "vitest";
+import { concatBytes, utf8Decode, utf8Encode } from "../../src/base/bytes.ts";
+import { nobleHasher } from "../../src/base/hasher.ts";
+import type { FoundTarget } from "../../src/tuf/delegations.ts";
+import type { TufRepository } from "../../src/tuf/repository.ts";
+import { downloadTarget, isTarget } from "../../src/tuf/target-download.ts";
+import { TufSimulator } from "../support/tuf-repository.ts";
+
+async function rig(): Promise<{ repository: TufSimulator; found: FoundTarget; file: string }> {
+  const repository = await TufSimulator.create();
+  await repository.addTarget("targets", "team/app", "the content of a module");
+  await repository.publish("targets");
+  const found = (await repository.client().find("team/app"))!;
+  return { repository, found, file: [...repository.targetFiles.keys()][0]! };
+}
+
+async function download(found: FoundTarget, repository: TufRepository): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of downloadTarget(found, { repository, createHasher: nobleHasher, hashPrefix: true }))
+    chunks.push(chunk);
+  return utf8Decode(concatBytes(chunks));
+}
+
+describe("the bytes of a target", () => {
+  it("come out where length and hash are right", async () => {
+    const { repository, found } = await rig();
+    expect(await download(found, repository.repository)).toBe("the content of a module");
+  });
+
+  const swapped: Record<string, string> = {
+    "of the same length": "THE content of a module",
+    shorter: "the",
+    longer: "the content of a module!",
+    empty: "",
+  };
+  for (const [name, content] of Object.entries(swapped)) {
+    it(`are refused where they are ${name === "empty" ? "missing" : `others, ${name}`}`, async () => {
+      const { repository, found, file } = await rig();
+      const good = repository.targetFiles.get(file)!;
+      repository.targetFiles.set(file, utf8Encode(content));
+      await expect(download(found, repository.repository)).rejects.toMatchObject({
+        code: "TARGET_MISMATCH",
+        kind: "tampered",
+      });
+      repository.targetFiles.set(file, good);
+      expect(await download(found, repository.repository)).toBe("the content of a module");
+    });
+  }
+
+  it("end as soon as they are too long, however many more would come", async () => {
+    const { found } = await rig();
+    let sent = 0;
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      for (;;) yield new Uint8Array(++sent);
+    }
+    const repository = { location: "", metadata: async () => undefined, target: async () => endless() };
+    await expect(download(found, repository)).rejects.toMatchObject({ code: "TARGET_MISMATCH" });
+    expect(sent).toBeLessThan(10);
+  });
+
+  it("must match every hash that is listed", async () => {
+    const { repository, found } = await rig();
+    const hashes = { ...found.file.hashes, sha512: "00".repeat(64) };
+    const both = { ...found, file: { ...found.file, hashes } };
+    await expect(download(both, repository.repository)).rejects.toMatchObject({ code: "TARGET_MISMATCH" });
+  });
+
+  it("are not even asked for where no hash is one that we know", async () => {
+    const { repository, found } = await rig();
+    const weak = { ...found, file: { ...found.file, hashes: { md5: "00", sha1: "00" } } };
+    await expect(download(weak, repository.repository)).rejects.toMatchObject({ code: "TARGET_MISMATCH" });
+  });
+
+  it("are withheld where the repository does not have them", async () => {
+    const { repository, found } = await rig();
+    repository.targetFiles.clear();
+    await expect(download(found, repository.repository)).rejects.toMatchObject({ code: "TRUST_WITHHELD" });
+  });
+
+  it("that are here already are looked at before they are used", async () => {
+    const { found } = await rig();
+    const content = async function* (text: string): AsyncGenerator<Uint8Array> {
+      yield utf8Encode(text);
+    };
+    expect(await isTarget(found, content("the content of a module"), nobleHasher)).toBe(true);
+    expect(await isTarget(found, content("the content of a modulE"), nobleHasher)).toBe(false);
+    expect(await isTarget(found, content("the content of a module and more"), nobleHasher)).toBe(false);
+  });
+});
