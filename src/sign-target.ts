@@ -27,6 +27,8 @@ export interface WantedTarget {
   readonly tagDigest: Digest | undefined;
   /** Keep manifests that are already signed for the same module, as `sign` and `convert` do. */
   readonly keepManifests?: boolean;
+  /** Called where another module is signed under this name; may throw to keep it. */
+  readonly onReplace?: (former: SignedTarget) => void;
 }
 
 export interface PublishedTarget {
@@ -43,6 +45,7 @@ export async function publishTarget(signing: Signing, wanted: WantedTarget): Pro
     former = current?.find(wanted.name);
     const binding = nextBinding(former, wanted);
     if (former !== undefined && isIn(former, signing.roles) && isSigned(former, wanted, binding)) return [];
+    if (former !== undefined && !sameContent(former, wanted)) wanted.onReplace?.(former);
     return [
       {
         action: "add",
@@ -57,9 +60,14 @@ export async function publishTarget(signing: Signing, wanted: WantedTarget): Pro
   return { wanted, result, former };
 }
 
-/** Puts the former mapping back as a new version, unless somebody has changed it since. */
+/**
+ * Puts the former mapping back as a new version, unless somebody has changed it since. One that another role
+ * signed is there still: it counts again once ours is gone.
+ */
 export async function restoreTarget(signing: Signing, published: PublishedTarget): Promise<void> {
-  const { wanted, former } = published;
+  const { wanted, result } = published;
+  const role = result.collection.find(wanted.name)?.role;
+  const former = published.former?.role === role ? published.former : undefined;
   await signing.source.publish(
     signing.collection,
     (current) => {

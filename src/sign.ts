@@ -9,7 +9,7 @@ import type { RegistryClient } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference } from "./oci/tagged-reference.ts";
 import { readModule } from "./read-module.ts";
 import { publishTarget, type Signing } from "./sign-target.ts";
-import type { PublishResult } from "./trust/source.ts";
+import type { PublishResult, SignedTarget } from "./trust/source.ts";
 
 export interface SignOptions {
   readonly runtime: Runtime;
@@ -34,7 +34,8 @@ export interface SignReport {
  *
  * @throws {RegistryError} REGISTRY_NOT_FOUND, DIGEST_MISMATCH
  * @throws {FormatError} MODULE_MISSING, MODULE_AMBIGUOUS, WASM_INVALID
- * @throws {TrustError} TAG_MISMATCH where the tag names another manifest than `@digest`; anything in the way of publishing
+ * @throws {TrustError} TAG_MISMATCH where the tag names another manifest than `@digest`, or without `@digest` another
+ * module than is signed already; anything in the way of publishing
  * @example
  * ```ts
  * await sign({ runtime, registry, reference: "ghcr.io/acme/app:v1", sign: { source, collection: "ghcr.io/acme/app", firstUse: "refuse" } });
@@ -76,6 +77,23 @@ export async function sign(options: SignOptions): Promise<SignReport> {
     manifests: [found.digest],
     tagDigest: found.digest,
     keepManifests: true,
+    onReplace: (former) => {
+      if (reference.digest === undefined) throw replaces(name, former, module.digest, found.digest);
+    },
   });
   return { reference: name, module, artifact: { digest: found.digest, format: found.format }, signed: result };
+}
+
+/** A tag that names another module than was signed may be somebody's work whose signature must not be had by asking. */
+function replaces(name: string, former: SignedTarget, module: Digest, manifest: Digest): TrustError {
+  const signed = `sha256:${former.hashes.sha256 ?? ""}`;
+  return new TrustError(
+    "TAG_MISMATCH",
+    `${name} names module ${module}, but ${signed} is signed under this name; nothing was signed`,
+    {
+      role: former.role,
+      hint: `If the tag was moved by you, say so by naming what it holds: ${name}@${manifest}`,
+      details: { expected: signed, got: module, manifest },
+    },
+  );
 }

@@ -205,6 +205,16 @@ describe("a registry that refuses to move the tag", () => {
     await failure(world.pull(), "TARGET_NOT_FOUND");
   });
 
+  it("gets a name that another role signs removed from ours, not copied into it", async () => {
+    await world.push("one");
+    const before = signedTarget();
+    world.registry.setFault(refuse);
+    const sign = { ...world.coverage, roles: ["targets/releases"] };
+    await failure(world.push("two", { sign }), "TAG_REFUSED");
+    expect(before?.role).toBe("targets");
+    expect(signedTarget()).toBeUndefined(); // the source of these tests holds one role a name; a real one finds the other again
+  });
+
   it("does not undo what another publisher has signed since", async () => {
     world.registry.setFault((request) => {
       if (!isTagMove(request)) return undefined;

@@ -34,10 +34,21 @@ describe("sign", () => {
     expect((await world.pull()).report.verified).toBe("artifact");
   });
 
-  it("replaces the signature of another module, and forgets its manifests", async () => {
+  it("does not sign another module because somebody moved the tag: it wants to be told which", async () => {
+    const first = await world.push("one");
+    const evil = await world.push("evil", { sign: undefined });
+    const version = world.source.version;
+    const error = await failure(signTag(), "TAG_MISMATCH");
+    expect(error.details).toMatchObject({ expected: first.module.digest, got: evil.module.digest });
+    expect(error.hint).toContain(`${world.reference}@${evil.artifact.digest}`);
+    expect(world.source.version).toBe(version);
+    await failure(world.pull(), "TAG_MISMATCH");
+  });
+
+  it("replaces the signature of another module that is named by its digest, and forgets its manifests", async () => {
     await world.push("one");
     const second = await world.push("two", { sign: undefined });
-    await signTag();
+    await signTag(`${world.reference}@${second.artifact.digest}`);
     expect(bindingOf("v1")).toEqual({ manifests: [second.artifact.digest], replaces: undefined });
     expect((await world.pull()).bytes).toEqual(moduleBytes("two"));
   });
