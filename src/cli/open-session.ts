@@ -1,11 +1,11 @@
 /** Opens a session: the registry, the trust source and what covers a reference, as the flags have them. */
 import { FormatError, UsageError } from "../base/errors.ts";
-import { isLoopbackHost, type Transport } from "../base/http.ts";
+import type { Transport } from "../base/http.ts";
 import { parseCertificates } from "../keys/certificate.ts";
 import { dockerCredentials } from "../node/docker-credentials.ts";
 import { nodeHasher } from "../node/hasher.ts";
 import { openKeyDir } from "../node/key-dir.ts";
-import { loadLocalCas } from "../node/local-ca.ts";
+import { localAuthorities } from "../node/local-ca.ts";
 import { withNotaryPins } from "../node/notary-config.ts";
 import { openNotarySource } from "../node/notary-source.ts";
 import { openPinFile } from "../node/pin-file.ts";
@@ -153,8 +153,7 @@ async function trustServerTls(options: SessionOptions, dir: string): Promise<Nod
   const { tlscacert, tlscert, tlskey } = options;
   const client = await clientCertificate("--tlscert", tlscert, "--tlskey", tlskey);
   if (tlscacert !== undefined) return { ca: await readAuthorities(tlscacert), onlyCa: true, ...client };
-  const local = await loadLocalCas(dir);
-  return { ca: (hostname) => (isLoopbackHost(hostname) ? local : undefined), ...client };
+  return { ca: await localAuthorities(dir), ...client };
 }
 
 /** Reads authorities. A file without any would mean to trust nobody, which is never what was meant. */

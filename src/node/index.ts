@@ -4,7 +4,7 @@ export { fileOutput } from "./file-output.ts";
 export { openModuleFile, type ModuleFile } from "./module-file.ts";
 export { nodeHasher } from "./hasher.ts";
 export { openKeyDir } from "./key-dir.ts";
-export { loadLocalCas } from "./local-ca.ts";
+export { localAuthorities } from "./local-ca.ts";
 export { withNotaryPins } from "./notary-config.ts";
 export { openNotarySource } from "./notary-source.ts";
 export { openPinFile } from "./pin-file.ts";

@@ -9,6 +9,7 @@ import { domainToASCII } from "node:url";
 import { hexDecode, hexEncode, utf8Encode, type Bytes } from "../base/bytes.ts";
 import { hashBytes } from "../base/digest.ts";
 import { errorCode, StorageError, UsageError, WasmToOciError } from "../base/errors.ts";
+import { isLoopbackHost } from "../base/http.ts";
 import type { Clock } from "../base/runtime.ts";
 import { createCaCertificate, createServerCertificate, type ServerNames } from "../keys/certificate-template.ts";
 import { Certificate, parseCertificates } from "../keys/certificate.ts";
@@ -137,6 +138,15 @@ export async function loadLocalCas(trustDir: string): Promise<string[]> {
     if (pem !== undefined && (await isNamedAfter(pem, name))) registered.push(pem);
   }
   return registered;
+}
+
+/**
+ * The registered authorities as a transport takes them: for this machine's own hosts. Whoever has their key, or can
+ * write to the trust directory, could otherwise speak for every server.
+ */
+export async function localAuthorities(trustDir: string): Promise<(hostname: string) => readonly string[] | undefined> {
+  const registered = await loadLocalCas(trustDir);
+  return (hostname) => (isLoopbackHost(hostname) ? registered : undefined);
 }
 
 async function isNamedAfter(pem: string, name: string): Promise<boolean> {

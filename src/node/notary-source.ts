@@ -4,7 +4,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { CredentialSource } from "../base/credentials.ts";
 import { errorCode } from "../base/errors.ts";
-import { isLoopbackHost, type Transport } from "../base/http.ts";
+import type { Transport } from "../base/http.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import type { PassphraseProvider } from "../keys/signer.ts";
@@ -14,7 +14,7 @@ import type { NotarySourceOptions } from "../trust/notary-source-options.ts";
 import { dockerCredentials } from "./docker-credentials.ts";
 import { nodeHasher } from "./hasher.ts";
 import { openKeyDir } from "./key-dir.ts";
-import { loadLocalCas } from "./local-ca.ts";
+import { localAuthorities } from "./local-ca.ts";
 import { openMetadataDir, openTrustStateDir } from "./metadata-dir.ts";
 import { createNodeTransport } from "./transport.ts";
 
@@ -71,8 +71,7 @@ function lazyTransport(dir: string, ca: string | undefined): Transport {
   let made: Promise<Transport> | undefined;
   const make = async (): Promise<Transport> => {
     if (ca !== undefined) return createNodeTransport({ ca, onlyCa: true });
-    const local = await loadLocalCas(dir);
-    return createNodeTransport({ ca: (hostname) => (isLoopbackHost(hostname) ? local : undefined) });
+    return createNodeTransport({ ca: await localAuthorities(dir) });
   };
   return async (request) => {
     made ??= make();

@@ -5,7 +5,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { loadLocalCas, openLocalCa, registerLocalCa } from "../../src/node/local-ca.ts";
+import { loadLocalCas, localAuthorities, openLocalCa, registerLocalCa } from "../../src/node/local-ca.ts";
 import { codeOf, openssl } from "../support/key-fixtures.ts";
 
 let dir: string;
@@ -155,5 +155,16 @@ describe("registration with clients", () => {
       writeFileSync(join(dir, "local-ca", name), content);
     }
     expect(await loadLocalCas(dir)).toEqual([caPem]);
+  });
+
+  test("lets a registered authority speak for this machine only", async () => {
+    const { caPem } = await openLocalCa(join(dir, "one"));
+    await registerLocalCa(dir, caPem);
+    const authorities = await localAuthorities(dir);
+    for (const host of ["localhost", "127.0.0.1", "127.1.2.3", "::1", "[::1]"])
+      expect(authorities(host)).toEqual([caPem]);
+    for (const host of ["notary.example", "localhost.example", "10.0.0.1", "128.0.0.1", "127.0.0.1.example"]) {
+      expect(authorities(host)).toBeUndefined();
+    }
   });
 });

@@ -16,6 +16,8 @@ const STATE_WORDS: Readonly<Record<TagState, string>> = {
   unchecked: "not checked",
 };
 
+const SHORT_HEX = 12;
+
 export const listCommand = defineCommand({
   arguments: { repository: argument("REPOSITORY", "the repository: [HOST[:PORT]/]REPOSITORY") },
   options: {
@@ -51,8 +53,8 @@ export const listCommand = defineCommand({
           report.tags.map(({ tag, state, digest, signedModule }) => [
             tag,
             STATE_WORDS[state],
-            digest ?? "-",
-            signedModule?.digest ?? "-",
+            shortDigest(digest),
+            shortDigest(signedModule?.digest),
             signedModule?.role ?? "-",
           ]),
         );
@@ -70,3 +72,8 @@ export const listCommand = defineCommand({
     });
   },
 });
+
+/** Enough to recognise a digest by, so that a row fits on a terminal; JSON has all of it. */
+function shortDigest(digest: string | undefined): string {
+  return digest === undefined ? "-" : digest.slice(0, digest.indexOf(":") + 1 + SHORT_HEX);
+}

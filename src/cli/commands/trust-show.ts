@@ -1,3 +1,4 @@
+import type { RoleStatus } from "../../notary/status.ts";
 import { repositoryArgument, trustOptions, withCollection } from "../collection.ts";
 import { defineCommand } from "../command.ts";
 
@@ -8,14 +9,26 @@ export const trustShowCommand = defineCommand({
   json: "trust show",
   async run(context, { repository }, options) {
     const { out, signal } = context;
-    await withCollection(context, options, repository, async ({ source, coverage }) => {
+    await withCollection(context, options, repository, async ({ source, coverage, reach }) => {
       const collection = await source.open(coverage.collection, { ...coverage, signal });
+      const status = await source.status(coverage.collection, reach);
+      const delegations = status.roles.filter((role) => role.paths !== undefined);
       const { name, rootKeys, roles, firstUse, warnings } = collection;
       const targets = collection.list();
       for (const warning of warnings) out.warn(warning);
       if (out.format === "json") {
         const { kind, location } = source;
-        return out.json({ collection: name, source: kind, location, firstUse, rootKeys, roles, targets, warnings });
+        return out.json({
+          collection: name,
+          source: kind,
+          location,
+          firstUse,
+          rootKeys,
+          roles,
+          delegations,
+          targets,
+          warnings,
+        });
       }
       await out.lines([
         `Collection: ${name}`,
@@ -33,6 +46,10 @@ export const trustShowCommand = defineCommand({
           signedBy.map((key) => key.keyId.slice(0, 12)).join(", "),
         ]),
       );
+      if (delegations.length > 0) {
+        await out.lines([""]);
+        await out.table(["DELEGATION", "MAY SIGN", "KEYS", "THRESHOLD"], delegations.map(delegationRow));
+      }
       if (targets.length === 0) return out.info("Nothing is signed in it");
       await out.lines([""]);
       await out.table(
@@ -47,3 +64,14 @@ export const trustShowCommand = defineCommand({
     });
   },
 });
+
+/** Who may sign which names, whether or not they have published anything yet. */
+function delegationRow({ role, paths, keys, threshold }: RoleStatus): string[] {
+  const names = (paths ?? []).map((path) => (path === "" ? "everything" : `${path}…`));
+  return [
+    role,
+    names.length === 0 ? "nothing" : names.join(", "),
+    keys.map((key) => key.keyId.slice(0, 12)).join(", ") || "none",
+    String(threshold),
+  ];
+}
