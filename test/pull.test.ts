@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TrustError } from "../src/base/errors.ts";
+import { MemoryOutput } from "../src/download.ts";
 import { MediaType } from "../src/oci/types.ts";
+import { pull } from "../src/pull.ts";
 import { failure, moduleBytes, UseCase } from "./support/use-case.ts";
 
 let world: UseCase;
@@ -125,6 +127,42 @@ describe("pull, verified", () => {
     const reference = `${world.repository}@${artifact.digest}`;
     expect((await world.pull({ reference })).report.trust?.target).toBe("v1");
     await failure(world.pull({ reference: `${world.repository}@sha256:${"0".repeat(64)}` }), "REGISTRY_NOT_FOUND");
+  });
+
+  it("refuses the digest of a manifest that nobody signed, though it holds the signed module", async () => {
+    await world.push("one");
+    const other = await world.push("one", {
+      sign: undefined,
+      reference: `${world.repository}:other`,
+      annotations: { "org.example": "hostile" },
+    });
+    await failure(world.pull({ reference: `${world.repository}@${other.artifact.digest}` }), "TARGET_NOT_FOUND");
+  });
+
+  it("writes nothing more once a refused output is aborted", async () => {
+    await world.push("one");
+    const log: string[] = [];
+    let begun = (): void => {};
+    const writing = new Promise<void>((resolve) => {
+      begun = resolve;
+    });
+    const output = new MemoryOutput();
+    output.write = async () => {
+      log.push("begins to write");
+      begun();
+      for (let turn = 0; turn < 100; turn++) await new Promise(setImmediate);
+      log.push("has written");
+    };
+    output.abort = async () => void log.push("aborted");
+    const { runtime, client: registry, reference, coverage } = world;
+    const open = async (): Promise<never> => {
+      await writing;
+      throw new TrustError("METADATA_EXPIRED", "too late");
+    };
+    const source = { kind: "notary", location: "", open, isKnown: open, publish: open } as const;
+    const refused = pull({ runtime, registry, reference, output, trust: { ...coverage, source } });
+    await failure(refused, "METADATA_EXPIRED");
+    expect(log).toEqual(["begins to write", "has written", "aborted"]);
   });
 
   it("fetches nothing of an enormous module before somebody has signed for it", async () => {

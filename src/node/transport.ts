@@ -74,7 +74,9 @@ async function exchange(request: TransportRequest, settings: Settings): Promise<
   const context: Context = { outgoing, url, doing, idle: new IdleTimer(settings.idleMs), failure: undefined };
   const end = (error: Error): void => {
     context.failure ??= error; // once the headers are in, Node reports only "aborted" for what we destroy
-    outgoing.destroy(error);
+    // Without the error: where the answer has arrived and its reader is busy, Node would emit it on a socket that
+    // nobody listens to any more, which ends the process.
+    outgoing.destroy();
   };
   const onAbort = (): void => end(new InterruptedError());
   context.idle.onIdle = () => end(timeout(url, doing, settings.idleMs));
@@ -235,6 +237,7 @@ async function* readMessage(message: IncomingMessage, context: Context): AsyncGe
       idle.start();
       const next = await chunks.next();
       idle.stop(); // while the consumer is slow it is not the server's fault
+      if (context.failure !== undefined) throw context.failure;
       if (next.done === true) break;
       yield next.value;
     }

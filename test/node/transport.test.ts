@@ -50,6 +50,20 @@ async function failure(work: Promise<unknown>): Promise<WasmToOciError> {
   throw new Error(`expected one of our errors, got ${String(error)}`);
 }
 
+describe("an exchange that is given up", () => {
+  it("ends in our error, not the process, where the whole answer is in and its reader is still busy", async () => {
+    const port = await listen(createServer((_request, response) => response.end("whole")));
+    const abort = new AbortController();
+    const { signal } = abort;
+    const response = await open()({ method: "GET", url: `http://127.0.0.1:${port}/`, signal });
+    const body = response.body[Symbol.asyncIterator]();
+    expect(Buffer.from((await body.next()).value as Uint8Array).toString()).toBe("whole");
+    abort.abort();
+    for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate); // an unheard event would end the run here
+    expect(await failure(body.next())).toMatchObject({ code: "INTERRUPTED" });
+  });
+});
+
 describe.skipIf(findProgram("openssl") === undefined)("TLS", () => {
   let certificates: TestCertificates;
   let other: TestCertificates;
