@@ -90,6 +90,7 @@ export class TufSource implements TrustSource {
   }
 
   async open(collection: string, options: OpenOptions): Promise<TrustedCollection> {
+    refuseCertificates(options.pin ?? {});
     const key = { location: this.location, collection };
     const { runtime, trust, freshness } = this.options;
     const stored = this.options.anchor ?? (await trust.readAnchor(key));
@@ -165,6 +166,14 @@ export class TufSource implements TrustSource {
   }
 }
 
+/** All that a pin demands must hold, so one that cannot be checked here is refused. @throws {UsageError} USAGE */
+function refuseCertificates({ certificateIds = [], certificateAuthorities }: Pin): void {
+  if (certificateIds.length === 0 && certificateAuthorities === undefined) return;
+  throw new UsageError("USAGE", "a plain TUF repository has no root certificates that could be pinned", {
+    hint: "Pin the fingerprints of its root keys, or give its root file",
+  });
+}
+
 function hasPin(pin: Pin | undefined): pin is Pin {
   return (pin?.fingerprints ?? []).length > 0;
 }
@@ -182,7 +191,8 @@ async function checkPin(
   if (!(await matchesPin(pin, set.root))) throw pinMismatch(collection);
 }
 
-async function matchesPin(pin: Pin, { signedBy }: VerifiedRole<Root>): Promise<boolean> {
+/** Tells whether enough of the pinned keys have signed a root. @throws {UsageError} USAGE for a pin that none can match */
+export async function matchesPin(pin: Pin, { signedBy }: VerifiedRole<Root>): Promise<boolean> {
   const wanted = new Set((pin.fingerprints ?? []).map((fingerprint) => fingerprint.toLowerCase()));
   const threshold = pin.threshold ?? 1;
   if (!Number.isSafeInteger(threshold) || threshold < 1 || threshold > wanted.size) {
@@ -200,8 +210,8 @@ function pinMismatch(collection: string): TrustError {
   });
 }
 
-/** A root that names its collection answers for that one only. */
-function checkName(root: Root, collection: string): string[] {
+/** A root that names its collection answers for that one only. @throws {TrustError} COLLECTION_MISMATCH */
+export function checkName(root: Root, collection: string): string[] {
   const name = root.extra[COLLECTION_FIELD];
   if (name === undefined) return ["the root names no collection: its keys alone say whose targets these are"];
   if (name === collection) return [];

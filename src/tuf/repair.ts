@@ -79,8 +79,8 @@ export async function allDocuments(draft: TufDraft): Promise<{ role: string; sig
     { role: "timestamp", signed: base.timestamp.signed },
     { role: "snapshot", signed: base.snapshot.signed },
   ];
-  for (const { signed } of [...base.targets.values()]) {
-    const { succinct } = signed.delegations ?? {};
+  const binned = Array.from(base.targets.values(), ({ signed }) => signed.delegations?.succinct);
+  for (const succinct of binned) {
     if (succinct !== undefined) for (const bin of binNames(succinct)) await base.loadAny(bin);
   }
   for (const [role, { signed }] of base.targets) list.push({ role, signed });
@@ -133,7 +133,7 @@ function* keyedEverywhere(
   for (const [role, roleKeys] of root.roles) {
     yield { role, delegator: undefined, keys: listedKeys({ role, roleKeys, keys: root.keys }) };
   }
-  for (const [delegator, { delegations }] of [...draft.documents()]) {
+  for (const [delegator, { delegations }] of draft.documents()) {
     if (delegations === undefined) continue;
     const { keys, roles, succinct } = delegations;
     for (const role of roles)

@@ -44,7 +44,8 @@ export async function statusOf(base: PublishedCollection, signing: SigningKeys, 
   const draft = TufDraft.of(base);
   const documents = await allDocuments(draft);
   const faults = Array.from(base.unusable, ([role, fault]) => ({ role, signed: undefined, fault: fault.message }));
-  const entries = [...documents.map((entry) => ({ ...entry, fault: undefined })), ...faults];
+  const usable = documents.map(({ role, signed }) => ({ role, signed, fault: undefined }));
+  const entries = [...usable, ...faults];
   return Promise.all(
     entries.map(async ({ role, signed, fault }) => {
       const [keyed] = draft.keyedRoles(role);

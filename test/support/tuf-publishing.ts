@@ -92,8 +92,8 @@ export function people(count: number): Promise<Person[]> {
   return Promise.all(Array.from({ length: count }, () => person()));
 }
 
-export function environment(people: readonly Person[], now = NOW): PublishEnvironment {
-  return { signing: openSigningKeys(people.map(({ signer }) => signer)), now: () => now };
+export function environment(signers: readonly Person[], now = NOW): PublishEnvironment {
+  return { signing: openSigningKeys(signers.map(({ signer }) => signer)), now: () => now };
 }
 
 /** One collection with one key per role, and everything that tests do with it. */

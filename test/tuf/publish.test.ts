@@ -327,7 +327,7 @@ describe("attacks on publishers (A16)", () => {
     // snapshot and targets find no unused version below their own, so that nothing goes back
     if (role === "timestamp") await expectRefusal(rig, "PUBLISH_REFUSED", () => rig.publish([reset]));
     else await rig.publish([reset]);
-    await rig.client().refresh();
+    expect((await rig.client().refresh()).warnings).toEqual([]);
   });
 
   test("refuses to publish on top of what has expired, says who, and repairs by name", async () => {
