@@ -1,6 +1,5 @@
 /** What is written must be what was asked for last: a download that was begun too early leaves nothing behind. */
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { Digest } from "../src/base/digest.ts";
 import { Download, MemoryOutput } from "../src/download.ts";
 import { moduleBytes, UseCase } from "./support/use-case.ts";
 
@@ -29,7 +28,7 @@ describe("Download", () => {
     const repository = world.client.repository({ registry: world.registry.host, repository: "team/app" });
     const output = new MemoryOutput();
     const download = new Download(world.runtime, output);
-    download.begin(repository, { digest: module.digest as Digest, size: module.size - 1 });
+    download.begin(repository, { digest: module.digest, size: module.size - 1 });
     await download.complete(repository, module);
     await output.commit();
     expect(output.bytes).toEqual(moduleBytes("wanted"));

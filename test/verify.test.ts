@@ -70,5 +70,9 @@ describe("verify", () => {
     world.source.sign(world.repository, { name: "v1", length, hashes, custom: undefined });
     expect((await check("one")).verified).toBe("module");
     await failure(check("evil"), "TARGET_MISMATCH");
+    for (const wrong of [{ length: length + 1 }, { length, hashes: { ...hashes, sha512: "0".repeat(128) } }]) {
+      world.source.sign(world.repository, { name: "v1", hashes, custom: undefined, ...wrong });
+      await failure(check("one"), "TARGET_MISMATCH");
+    }
   });
 });

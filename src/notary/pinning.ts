@@ -105,10 +105,16 @@ export function parseTrustPinning(config: Uint8Array | string): TrustPinning {
   const entries = (name: string) => (pinning.field(name).empty ? [] : pinning.field(name).entries(MAX_ENTRIES));
   const disable = pinning.field("disable_tofu");
   return {
-    certs: new Map(entries("certs").map(([gun, ids]) => [gun, ids.array(MAX_ENTRIES).map((id) => id.string())])),
+    certs: new Map(entries("certs").map(([gun, ids]) => [gun, readIds(ids)])),
     ca: new Map(entries("ca").map(([prefix, path]) => [prefix, path.string()])),
     disableTofu: disable.empty ? false : disable.boolean(),
   };
+}
+
+/** Notary trusts nobody where the list is empty; to us an empty pin would be none, so it is refused aloud. */
+function readIds(cursor: JsonCursor): string[] {
+  const ids = cursor.array(MAX_ENTRIES).map((id) => id.string());
+  return ids.length > 0 ? ids : cursor.fail("lists no key");
 }
 
 /** What Notary's configuration says about one collection. */

@@ -201,6 +201,7 @@ describe("Notary's trust_pinning", () => {
       { certs: [] },
       { certs: { a: "1" } },
       { certs: { a: [1] } },
+      { certs: { a: [] } },
       { ca: { a: 1 } },
       { disable_tofu: "yes" },
       { Certs: {} },

@@ -142,6 +142,22 @@ describe("the root that trust begins with", () => {
     await expect(stranger).rejects.toMatchObject({ code: "PIN_MISMATCH", kind: "untrusted" });
   });
 
+  it("is not taken on a pin of certificates, which nothing here could check", async () => {
+    const repository = await honest();
+    const trust = openTufTrustDir(newDir());
+    await source(repository, { trust }).open("acme/app", { firstUse: "accept" });
+    const fingerprints = [await fingerprint(repository)];
+    for (const demand of [{ certificateIds: ["00".repeat(32)] }, { certificateAuthorities: "PEM" }]) {
+      const pin = { fingerprints, ...demand };
+      await expect(source(repository, { trust }).open("acme/app", { ...refuse, pin })).rejects.toMatchObject({
+        code: "USAGE",
+      });
+    }
+    await expect(
+      source(repository, { trust }).open("acme/app", { ...refuse, pin: { fingerprints } }),
+    ).resolves.toBeDefined();
+  });
+
   it("must fit a pin also where it is known already", async () => {
     const repository = await honest();
     const trust = openTufTrustDir(newDir());
