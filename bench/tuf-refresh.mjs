@@ -38,8 +38,10 @@ async function measure() {
   const result = {};
   const time = async (name, action) => {
     const start = performance.now();
+    const cpu = process.cpuUsage();
     await action();
-    result[name] = `${(performance.now() - start).toFixed(1)} ms`;
+    const { user, system } = process.cpuUsage(cpu); // what a busy machine does not change much
+    result[name] = `${(performance.now() - start).toFixed(1)} ms (cpu ${((user + system) / 1000).toFixed(1)})`;
   };
   try {
     await time("refresh", () => client.refresh());
@@ -52,7 +54,10 @@ async function measure() {
     result.requests = `${cold} cold, ${(await next()) - cold} warm`;
     if (client.restart !== undefined) await time("warm, new client", client.restart);
     const peak = Math.round(process.resourceUsage().maxRSS / 1024);
-    console.log(peer === undefined ? "wasm-to-oci" : "tuf-js", JSON.stringify({ ...result, peakMB: peak, baseMB: base }));
+    console.log(
+      peer === undefined ? "wasm-to-oci" : "tuf-js",
+      JSON.stringify({ ...result, peakMB: peak, baseMB: base }),
+    );
   } finally {
     client.close?.();
     server.disconnect();

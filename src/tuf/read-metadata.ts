@@ -67,6 +67,8 @@ export function readSigned<Type extends MetadataType>(cursor: JsonCursor, type: 
 
 /** Reads the signatures around it. */
 export function readSignatures(cursor: JsonCursor): Signature[] {
+  const plain = plainSignatures(cursor.value);
+  if (plain !== undefined) return plain;
   const seen = new Set<string>();
   return cursor.array(MAX_SIGNATURES).map((element) => {
     const member = element.object(["keyid", "sig"]);
@@ -75,6 +77,20 @@ export function readSignatures(cursor: JsonCursor): Signature[] {
     seen.add(keyId);
     return { keyId, sig: member.field("sig").string(), extra: extraOf(member.value, ["keyid", "sig"]) };
   });
+}
+
+/** Signatures without anything special, of which an enemy may send very many; undefined leaves them to the full reader. */
+function plainSignatures(value: JsonValue | undefined): Signature[] | undefined {
+  if (!Array.isArray(value) || value.length > MAX_SIGNATURES) return undefined;
+  const signatures = new Map<string, Signature>();
+  for (const element of value) {
+    if (!isJsonObject(element)) return undefined;
+    for (const key in element) if (key !== "keyid" && key !== "sig") return undefined;
+    const { keyid, sig } = element;
+    if (typeof keyid !== "string" || typeof sig !== "string") return undefined;
+    signatures.set(keyid, { keyId: keyid, sig, extra: NO_EXTRA });
+  }
+  return signatures.size === value.length ? [...signatures.values()] : undefined;
 }
 
 const READERS: Readonly<Record<MetadataType, (cursor: JsonCursor, role: string) => Signed>> = {
@@ -119,12 +135,8 @@ function readSnapshot(cursor: JsonCursor): Snapshot {
   const known = [...COMMON, "meta"];
   const at = cursor.object(known);
   const common = readCommon(at, "snapshot");
-  const meta = new Map<string, MetaFile>();
   const files = at.field("meta");
-  for (const [name, entry] of files.entries(MAX_FILES)) {
-    if (!name.endsWith(SUFFIX)) entry.fail("expected a name that ends in .json");
-    meta.set(name.slice(0, -SUFFIX.length), plainMetaFile(entry.value) ?? readMetaFile(entry));
-  }
+  const meta = readMetaFiles(files);
   if (!meta.has("targets")) files.fail("the entry targets.json is missing");
   return { type: "snapshot", ...common, meta, extra: extraOf(at.value, known) };
 }
@@ -242,6 +254,23 @@ function readSuccinct(cursor: JsonCursor): SuccinctRoles {
 function checkRoleName(cursor: JsonCursor, name: string): void {
   if (name === "" || name.length > MAX_ROLE_NAME) cursor.fail(`a role's name has 1 to ${MAX_ROLE_NAME} characters`);
   if ((TOP_LEVEL_ROLES as readonly string[]).includes(name)) cursor.fail(`${name} is no name for a delegation`);
+}
+
+function readMetaFiles(cursor: JsonCursor): Map<string, MetaFile> {
+  const meta = new Map<string, MetaFile>();
+  if (isJsonObject(cursor.value)) {
+    for (const name in cursor.value) {
+      const file = name.endsWith(SUFFIX) ? plainMetaFile(cursor.value[name]) : undefined;
+      if (file === undefined) break;
+      meta.set(name.slice(0, -SUFFIX.length), file);
+    }
+    if (meta.size === Object.keys(cursor.value).length) return meta;
+  }
+  for (const [name, entry] of cursor.entries(MAX_FILES)) {
+    if (!name.endsWith(SUFFIX)) entry.fail("expected a name that ends in .json");
+    meta.set(name.slice(0, -SUFFIX.length), readMetaFile(entry));
+  }
+  return meta;
 }
 
 /** An entry without anything special; undefined leaves the judgement to the full reader. */

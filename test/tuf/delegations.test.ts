@@ -61,10 +61,10 @@ describe("path patterns", () => {
   });
 
   it("takes no time for the pattern that makes regular expressions slow", () => {
-    const start = performance.now();
+    const before = process.cpuUsage();
     expect(matchesPattern("a*".repeat(500), `${"a".repeat(2000)}b`.repeat(2))).toBe(true);
     expect(matchesPattern(`${"a*".repeat(500)}c`, "a".repeat(4000))).toBe(false);
-    expect(performance.now() - start).toBeLessThan(2000);
+    expect(process.cpuUsage(before).user).toBeLessThan(2_000_000); // microseconds
   });
 });
 
