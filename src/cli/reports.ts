@@ -53,7 +53,7 @@ export async function rememberCollection(
   if (coverage.reason !== "flags") return;
   const server = coverage.source.location;
   try {
-    await session.pins.put({
+    const added = await session.pins.add({
       pattern: repository,
       collection: seen.name,
       source: { kind: "notary", server },
@@ -61,6 +61,11 @@ export async function rememberCollection(
       firstUse: coverage.pin === undefined && !created,
       added: context.now(),
     });
+    if (!added) {
+      out.warn(
+        `another command has pinned ${repository} meanwhile: this run was not checked by that pin, later ones are`,
+      );
+    }
   } catch (error) {
     out.warn(`this trust was not remembered, so later pulls are not verified by it: ${errorMessage(error)}`);
   }

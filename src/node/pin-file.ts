@@ -6,7 +6,7 @@ import { StorageError, errorCode, errorMessage } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
 import { JsonCursor } from "../base/json-cursor.ts";
 import type { Pin } from "../trust/pin.ts";
-import { checkPattern, type PinEntry, type PinStore } from "../trust/pins.ts";
+import { addUncovered, checkPattern, type PinEntry, type PinStore } from "../trust/pins.ts";
 import { storageError, withLock, writeFileAtomic } from "./files.ts";
 
 /** One entry for each repository that a person uses, with room; far below what slows a start. */
@@ -29,6 +29,10 @@ export function openPinFile(dir: string): PinStore {
     put: async (entry) => {
       checkPattern(entry.pattern, entry.collection);
       await update((entries) => entries.set(entry.pattern, entry));
+    },
+    add: async (entry) => {
+      checkPattern(entry.pattern, entry.collection);
+      return update((entries) => addUncovered(entries, entry));
     },
     remove: (pattern) => update((entries) => entries.delete(pattern)),
   };
@@ -60,7 +64,16 @@ function decode(bytes: Uint8Array, path: string): PinEntry[] {
   const version = file.field("version").integer();
   if (version !== 1) file.field("version").fail(`version ${version} is newer than this program`);
   refuseUnknown(cursor, FILE_KEYS);
-  return file.field("pins").array(MAX_PINS).map(decodeEntry);
+  const patterns = new Set<string>();
+  return file
+    .field("pins")
+    .array(MAX_PINS)
+    .map((element) => {
+      const entry = decodeEntry(element);
+      if (patterns.has(entry.pattern)) element.fail(`a second pin for ${JSON.stringify(entry.pattern)}`);
+      patterns.add(entry.pattern);
+      return entry;
+    });
 }
 
 const FILE_KEYS = ["version", "pins"];

@@ -29,12 +29,14 @@ export interface PinEntry {
 /**
  * Keeps pins.
  *
- * Obligations: `put` replaces the entry of the same pattern, is atomic and durable, and loses no concurrent
- * writer's entry; a file that cannot be read is an error, never "no pins".
+ * Obligations: `put` replaces the entry of the same pattern; `add` keeps whatever covers it already, and then answers
+ * false; both are atomic and durable, and lose no concurrent writer's entry; a file that cannot be read is an error,
+ * never "no pins".
  */
 export interface PinStore {
   list(): Promise<readonly PinEntry[]>;
   put(entry: PinEntry): Promise<void>;
+  add(entry: PinEntry): Promise<boolean>;
   remove(pattern: string): Promise<boolean>;
 }
 
@@ -81,6 +83,13 @@ export function matchPin(entries: readonly PinEntry[], repository: string): PinM
   return best;
 }
 
+/** Adds an entry to others unless one of them covers its pattern. */
+export function addUncovered(entries: Map<string, PinEntry>, entry: PinEntry): boolean {
+  if (matchPin([...entries.values()], entry.pattern) !== undefined) return false;
+  entries.set(entry.pattern, entry);
+  return true;
+}
+
 /** A store in memory, for tests and embedders. */
 export function memoryPinStore(initial: readonly PinEntry[] = []): PinStore {
   const entries = new Map(initial.map((entry) => [entry.pattern, entry]));
@@ -89,6 +98,10 @@ export function memoryPinStore(initial: readonly PinEntry[] = []): PinStore {
     put: async (entry) => {
       checkPattern(entry.pattern, entry.collection);
       entries.set(entry.pattern, entry);
+    },
+    add: async (entry) => {
+      checkPattern(entry.pattern, entry.collection);
+      return addUncovered(entries, entry);
     },
     remove: async (pattern) => entries.delete(pattern),
   };

@@ -38,6 +38,20 @@ describe.each<[string, () => PinStore]>([
     expect(await store.list()).toEqual([changed]);
   });
 
+  it("lets a first use take the place of no pin that another process was faster to make", async () => {
+    const store = open();
+    const firstUse = { ...ENTRY, pin: { fingerprints: ["ee".repeat(32)] }, firstUse: true };
+    expect(await store.add(firstUse)).toBe(true);
+    await store.put(ENTRY);
+    expect(await store.add(firstUse)).toBe(false);
+    expect(await store.list()).toEqual([ENTRY]);
+    const wide = { ...ENTRY, pattern: "ghcr.io/wide/{rest}", collection: "wide/{rest}" };
+    await store.put(wide);
+    expect(await store.add({ ...firstUse, pattern: "ghcr.io/wide/app" })).toBe(false);
+    await expect(store.add({ ...firstUse, pattern: "a/{rest}/b" })).rejects.toThrow(UsageError);
+    expect(await store.list()).toEqual([ENTRY, wide]);
+  });
+
   it("removes by pattern, and says whether there was one", async () => {
     const store = open();
     await store.put(ENTRY);
@@ -86,6 +100,7 @@ describe("the pin file", () => {
     ["with a key in another case", (text: string) => text.replace('"pin"', '"Pin": {}, "pin"')],
     ["with a threshold of zero", (text: string) => text.replace('"threshold": 1', '"threshold": 0')],
     ["with a pattern without meaning", (text: string) => text.replace('"ghcr.io/acme/app"', '"{rest}"')],
+    ["with two pins for one pattern", (text: string) => text.replace(/(?<=\[\n)( {4}\{[^]*\})(?=\n {2}\])/, "$1,$1")],
     ["with two entries for one key", (text: string) => text.replace('"version": 1', '"version": 1, "version": 1')],
   ])("%s is an error, never no pins, and is left as it is", async (_how, damage) => {
     await openPinFile(dir).put(ENTRY);
