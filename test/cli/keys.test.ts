@@ -34,9 +34,9 @@ describe("key", () => {
     expect(pem).toContain("BEGIN ENCRYPTED PRIVATE KEY");
     expect(await key(["export"])).toMatchObject({ status: 0, stdout: pem });
 
-    const again = await key(["export", id, "-o", "backup.pem"]);
-    expect(again).toMatchObject({ status: 6 });
-    expect(again.stderr).toContain("may be the only copy of other keys");
+    const refused = await key(["export", id, "-o", "backup.pem"]);
+    expect(refused).toMatchObject({ status: 6 });
+    expect(refused.stderr).toContain("may be the only copy of other keys");
     expect(await readFile(join(home, "backup.pem"), "utf8")).toBe(pem);
     expect(await key(["export", id, "-o", "backup.pem", "--yes"])).toMatchObject({ status: 0 });
 
