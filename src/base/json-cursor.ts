@@ -80,10 +80,11 @@ export class JsonCursor {
   /** An object with known members; refuses keys that differ from a known one only by case. Others are kept. */
   object(known: readonly string[]): ObjectCursor {
     const object = this.plainObject();
+    let byFold: ReadonlyMap<string, string> | undefined;
     for (const key of Object.keys(object)) {
       if (known.includes(key)) continue;
-      const folded = foldCase(key);
-      const expected = known.find((name) => foldCase(name) === folded);
+      byFold ??= new Map(known.map((name) => [foldCase(name), name])); // once: there may be a million of others
+      const expected = byFold.get(foldCase(key));
       if (expected !== undefined) {
         this.fail(`the key ${JSON.stringify(key)} differs from ${JSON.stringify(expected)} only by case`);
       }

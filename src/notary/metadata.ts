@@ -145,19 +145,39 @@ export function readTimestamp(signed: JsonObject): NotaryTimestamp {
 
 /** The canonical text of a root document's signed part: what is signed. */
 export function writeRoot(root: NotaryRoot): string {
-  return canonicalJson({
+  return canonicalJson(rootJson(root));
+}
+
+/** The canonical text of a targets document's signed part. */
+export function writeTargets(targets: NotaryTargets): string {
+  return canonicalJson(targetsJson(targets));
+}
+
+/** The canonical text of a snapshot document's signed part. */
+export function writeSnapshot(snapshot: NotarySnapshot): string {
+  return canonicalJson(snapshotJson(snapshot));
+}
+
+/** The canonical text of a timestamp document's signed part. */
+export function writeTimestamp(timestamp: NotaryTimestamp): string {
+  return canonicalJson(timestampJson(timestamp));
+}
+
+/** The signed part that `writeRoot` writes, before it is text. The objects are new, custom data is the very same. */
+export function rootJson(root: NotaryRoot): JsonObject {
+  return {
     _type: "Root",
     consistent_snapshot: root.consistentSnapshot,
     expires: root.expires,
     keys: jsonMap(root.keys, jsonKey),
     roles: jsonMap(root.roles, jsonKeyRole),
     version: root.version,
-  });
+  };
 }
 
-/** The canonical text of a targets document's signed part. */
-export function writeTargets(targets: NotaryTargets): string {
-  return canonicalJson({
+/** As {@link rootJson}. */
+export function targetsJson(targets: NotaryTargets): JsonObject {
+  return {
     _type: "Targets",
     delegations: {
       keys: jsonMap(targets.delegations.keys, jsonKey),
@@ -166,17 +186,17 @@ export function writeTargets(targets: NotaryTargets): string {
     expires: targets.expires,
     targets: jsonMap(targets.targets, jsonFileMeta),
     version: targets.version,
-  });
+  };
 }
 
-/** The canonical text of a snapshot document's signed part. */
-export function writeSnapshot(snapshot: NotarySnapshot): string {
-  return writeMeta("Snapshot", snapshot);
+/** As {@link rootJson}. */
+export function snapshotJson(snapshot: NotarySnapshot): JsonObject {
+  return metaJson("Snapshot", snapshot);
 }
 
-/** The canonical text of a timestamp document's signed part. */
-export function writeTimestamp(timestamp: NotaryTimestamp): string {
-  return writeMeta("Timestamp", timestamp);
+/** As {@link rootJson}. */
+export function timestampJson(timestamp: NotaryTimestamp): JsonObject {
+  return metaJson("Timestamp", timestamp);
 }
 
 function open(signed: JsonObject, role: string, type: string, known: readonly string[]) {
@@ -273,8 +293,8 @@ function readTime(cursor: JsonCursor): string {
   return text;
 }
 
-function writeMeta(type: string, { expires, meta, version }: NotarySnapshot): string {
-  return canonicalJson({ _type: type, expires, meta: jsonMap(meta, jsonFileMeta), version });
+function metaJson(type: string, { expires, meta, version }: NotarySnapshot): JsonObject {
+  return { _type: type, expires, meta: jsonMap(meta, jsonFileMeta), version };
 }
 
 function jsonMap<T>(map: ReadonlyMap<string, T>, toJson: (value: T) => JsonValue): JsonObject {

@@ -14,10 +14,10 @@ import {
   readSnapshot,
   readTargets,
   readTimestamp,
-  writeRoot,
-  writeSnapshot,
-  writeTargets,
-  writeTimestamp,
+  rootJson,
+  snapshotJson,
+  targetsJson,
+  timestampJson,
 } from "./metadata.ts";
 
 /** Signatures in one document: a role has at most 256 keys, and old root keys may sign too. */
@@ -64,6 +64,36 @@ export function encodeDocument(canonical: string, signatures: readonly NotarySig
  * @throws {FormatError} JSON_INVALID, METADATA_INVALID
  */
 export function decodeDocument(bytes: Uint8Array, role: string): NotaryDocument {
+  const { signed, signatures } = decodeParts(bytes, role);
+  return { role, bytes: ownBytes(bytes), signed, canonical: canonicalJson(signed), signatures };
+}
+
+/**
+ * Reads a document that Go's notary would print again as these very bytes. Done before every upload, and by our
+ * server on every upload, so that a collection can move between the two kinds of server.
+ *
+ * @param role `root`, `snapshot`, `timestamp`, `targets` or a delegation
+ * @throws {FormatError} METADATA_INVALID where the bytes differ, besides the errors of reading it
+ */
+export function decodeGoDocument(bytes: Uint8Array, role: string): NotaryDocument {
+  const { signed, signatures } = decodeParts(bytes, role);
+  // Where the bytes are the same, this is also the canonical text of what they hold: no need to write it twice.
+  const canonical = goCanonical(signed, role);
+  const again = encodeDocument(canonical, signatures);
+  if (equalBytes(bytes, again)) return { role, bytes: ownBytes(bytes), signed, canonical, signatures };
+  const at = firstDifference(bytes, again);
+  throw new FormatError("METADATA_INVALID", `the metadata of ${role} is not in the form that Notary servers print`, {
+    hint: `A Notary server would store these bytes and hash others, which makes the collection unreadable; they differ at byte ${at}`,
+    details: { role, position: at },
+  });
+}
+
+/** Checks what {@link decodeGoDocument} checks. @throws {FormatError} as that */
+export function assertGoBytes(bytes: Uint8Array, role: string): void {
+  decodeGoDocument(bytes, role);
+}
+
+function decodeParts(bytes: Uint8Array, role: string): Pick<NotaryDocument, "signed" | "signatures"> {
   const what = `the metadata of ${role}`;
   const json = parseJson(bytes, { what, integersOnly: true });
   const document = new JsonCursor(json, formatFault("METADATA_INVALID", what)).object(["signed", "signatures"]);
@@ -82,62 +112,46 @@ export function decodeDocument(bytes: Uint8Array, role: string): NotaryDocument 
       if (signature.length > MAX_SIGNATURE_BYTES) member.field("sig").fail("longer than any signature");
       return { keyId, method: member.field("method").string().toLowerCase(), signature };
     });
-  return { role, bytes: ownBytes(bytes), signed, canonical: canonicalJson(signed), signatures };
-}
-
-/**
- * Checks that Go's notary would print a document again as these very bytes. Done before every upload, and by our
- * server on every upload, so that a collection can move between the two kinds of server.
- *
- * @param role `root`, `snapshot`, `timestamp`, `targets` or a delegation
- * @throws {FormatError} METADATA_INVALID where the bytes differ, besides the errors of reading it
- */
-export function assertGoBytes(bytes: Uint8Array, role: string): void {
-  const document = decodeDocument(bytes, role);
-  const again = encodeDocument(goCanonical(document.signed, role), document.signatures);
-  if (equalBytes(bytes, again)) return;
-  const at = firstDifference(bytes, again);
-  throw new FormatError("METADATA_INVALID", `the metadata of ${role} is not in the form that Notary servers print`, {
-    hint: `A Notary server would store these bytes and hash others, which makes the collection unreadable; they differ at byte ${at}`,
-    details: { role, position: at },
-  });
+  return { signed, signatures };
 }
 
 /** What Go's structs keep of a signed part, canonically. */
 function goCanonical(signed: JsonObject, role: string): string {
-  const kept = parseJson(rewrite(signed, role), { what: `the metadata of ${role}`, integersOnly: true });
-  const object = kept as JsonObject;
-  object["expires"] = normaliseGoTime(object["expires"] as string);
-  return canonicalJson(restoreNulls(object, signed));
+  const kept = rewrite(signed, role);
+  kept["expires"] = normaliseGoTime(kept["expires"] as string);
+  return canonicalJson(restoreNulls(kept, signed));
 }
 
-function rewrite(signed: JsonObject, role: string): string {
+function rewrite(signed: JsonObject, role: string): JsonObject {
   switch (role) {
     case "root":
-      return writeRoot(readRoot(signed));
+      return rootJson(readRoot(signed));
     case "snapshot":
-      return writeSnapshot(readSnapshot(signed));
+      return snapshotJson(readSnapshot(signed));
     case "timestamp":
-      return writeTimestamp(readTimestamp(signed));
+      return timestampJson(readTimestamp(signed));
     default:
-      return writeTargets(readTargets(signed, role));
+      return targetsJson(readTargets(signed, role));
   }
 }
 
-/** Go keeps the difference between a list that is null and one that is empty; our types do not. */
+/** Go keeps the difference between a list that is null and one that is empty; our types do not. Changes `written`. */
 function restoreNulls(written: JsonValue, original: JsonValue | undefined): JsonValue {
+  if (written === original) return written; // custom data, and most of what is not a list
   if (Array.isArray(written)) {
     if (original === null && written.length === 0) return null;
-    return written.map((element, index) =>
-      restoreNulls(element, Array.isArray(original) ? original[index] : undefined),
-    );
+    for (const [index, element] of written.entries()) {
+      written[index] = restoreNulls(element, Array.isArray(original) ? original[index] : undefined);
+    }
+  } else if (isJsonObject(written)) {
+    for (const key of Object.keys(written)) {
+      const before = written[key]!;
+      if (typeof before !== "object") continue;
+      const after = restoreNulls(before, isJsonObject(original) ? original[key] : undefined);
+      if (after !== before) written[key] = after;
+    }
   }
-  if (!isJsonObject(written)) return written;
-  const object = Object.create(null) as JsonObject;
-  for (const key of Object.keys(written)) {
-    object[key] = restoreNulls(written[key]!, isJsonObject(original) ? original[key] : undefined);
-  }
-  return object;
+  return written;
 }
 
 const GO_ESCAPES: Readonly<Record<string, string>> = {

@@ -24,7 +24,7 @@ import { publish } from "./publish.ts";
 import { matchRoute, type Route } from "./routes.ts";
 import type { TrustService } from "./service.ts";
 import type { OnlineRole, StoredDocument, TrustStore } from "./store.ts";
-import { UploadMemory } from "./upload-cost.ts";
+import { UploadMemory, ValidationBudget } from "./upload-cost.ts";
 import { readUploads, UPLOAD_LIMITS } from "./upload.ts";
 
 export interface TrustAppOptions {
@@ -60,7 +60,8 @@ export function createTrustApp(options: TrustAppOptions): Hono {
 
 /** Puts together what the app and the renewal of old timestamps share. */
 export function trustService(options: TrustAppOptions): TrustService {
-  return { ...options, turns: new KeyedLock(), uploads: new UploadMemory() };
+  const validations = new ValidationBudget();
+  return { ...options, turns: new KeyedLock(), uploads: new UploadMemory(), validations };
 }
 
 /** Makes the app of a service. */

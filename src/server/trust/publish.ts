@@ -17,7 +17,9 @@ const MAX_ATTEMPTS = 10;
  * @throws {ApiError} INVALID_UPDATE; VERSION where an uploaded version is not newer than what is stored
  */
 export async function publish(service: TrustService, gun: string, uploads: ReadonlyMap<string, Upload>): Promise<void> {
-  await service.turns.run(gun, async () => {
+  const values = [...uploads.values()].reduce((sum, upload) => sum + upload.values, 0);
+  const inTurn = (work: () => Promise<void>) => service.turns.run(gun, () => service.validations.run(values, work));
+  await inTurn(async () => {
     for (let attempt = 1; ; attempt++) {
       const update = await validateUpdate(service, gun, uploads);
       try {

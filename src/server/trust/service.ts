@@ -4,7 +4,7 @@ import type { Log } from "../log.ts";
 import type { KeyedLock } from "../registry/keyed-lock.ts";
 import type { OnlineKeys } from "./online-keys.ts";
 import type { TrustStore } from "./store.ts";
-import type { UploadMemory } from "./upload-cost.ts";
+import type { UploadMemory, ValidationBudget } from "./upload-cost.ts";
 
 export interface TrustService {
   readonly store: TrustStore;
@@ -14,4 +14,5 @@ export interface TrustService {
   /** Publishes and renewals of one collection take turns. */
   readonly turns: KeyedLock;
   readonly uploads: UploadMemory;
+  readonly validations: ValidationBudget;
 }

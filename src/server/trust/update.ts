@@ -16,7 +16,7 @@ import { resolveKeys, type ResolvedKey } from "../../notary/public-keys.ts";
 import { isDelegationRole, parentRole } from "../../notary/roles.ts";
 import { validateRoot, type ValidatedRoot } from "../../notary/root-validation.ts";
 import { verifyDocument } from "../../notary/signatures.ts";
-import { assertGoBytes, decodeDocument, type NotaryDocument } from "../../notary/wire.ts";
+import { decodeDocument, decodeGoDocument, type NotaryDocument } from "../../notary/wire.ts";
 import { checkNotExpired, matchesBytes } from "../../tuf/checks.ts";
 import { ApiError, missingRole, updateFault, type UpdateFaultName } from "./errors.ts";
 import { fileMeta, signOnlineRole } from "./online-roles.ts";
@@ -239,9 +239,7 @@ class UpdateValidation {
     const name = faultName(role);
     if (!hasSignatures) throw updateFault(name, "tuf: data has no signatures");
     try {
-      const document = decodeDocument(bytes, role);
-      assertGoBytes(bytes, role);
-      return document;
+      return decodeGoDocument(bytes, role);
     } catch (error) {
       throw fault(name, role, error);
     }

@@ -6,10 +6,11 @@ import { ApiError } from "./errors.ts";
 const MAX_BYTES_AT_ONCE = 512 * 1024 * 1024;
 
 /**
- * Values of one document. Parsed, a value takes some hundred bytes, however short it was: 64 MiB of `[` or `{},` would
- * become gigabytes. 100,000 targets with two hashes and custom data have about a million.
+ * Values of one upload, and of all that are being validated. Validated, a value takes up to a thousand bytes and
+ * several microseconds, however short it was: 64 MiB of `[` or `{},` would become gigabytes. 100,000 targets with
+ * two hashes and custom data have about a million.
  */
-const MAX_VALUES = 2_000_000;
+export const MAX_VALUES = 1_500_000;
 
 /** Counts the bytes of all uploads. */
 export class UploadMemory {
@@ -56,12 +57,15 @@ const CLOSE_ARRAY = 0x5d;
 const OPEN_OBJECT = 0x7b;
 const CLOSE_OBJECT = 0x7d;
 
-/** Tells JSON that is cheap enough to parse, whether or not it is JSON. */
-export function isCheapToParse(bytes: Uint8Array): boolean {
+/**
+ * Counts the values of a text that is JSON or not: never too few. Infinite for what is nested too deeply; ends early
+ * beyond {@link MAX_VALUES}.
+ */
+export function countValues(bytes: Uint8Array): number {
   let depth = 0;
-  let values = 0;
+  let values = 1;
   let inString = false;
-  for (let at = 0; at < bytes.length; at++) {
+  for (let at = 0; at < bytes.length && values <= MAX_VALUES; at++) {
     const byte = bytes[at];
     if (inString) {
       if (byte === BACKSLASH) at++;
@@ -71,9 +75,43 @@ export function isCheapToParse(bytes: Uint8Array): boolean {
     else if (byte === OPEN_ARRAY || byte === OPEN_OBJECT) {
       values++;
       depth++;
-      if (depth > MAX_JSON_DEPTH) return false;
+      if (depth > MAX_JSON_DEPTH) return Number.POSITIVE_INFINITY;
     } else if (byte === CLOSE_ARRAY || byte === CLOSE_OBJECT) depth--;
-    if (values > MAX_VALUES) return false;
   }
-  return true;
+  return values;
+}
+
+/** Lets uploads in for validation, in the order in which they came, as long as all together have so many values. */
+export class ValidationBudget {
+  private readonly limit: number;
+  private readonly waiting: { readonly values: number; readonly enter: () => void }[] = [];
+  private used = 0;
+
+  constructor(limit: number = MAX_VALUES) {
+    this.limit = limit;
+  }
+
+  /** @param values at most the limit */
+  async run<T>(values: number, work: () => Promise<T>): Promise<T> {
+    await new Promise<void>((enter) => {
+      this.waiting.push({ values, enter });
+      this.letIn();
+    });
+    try {
+      return await work();
+    } finally {
+      this.used -= values;
+      this.letIn();
+    }
+  }
+
+  private letIn(): void {
+    for (;;) {
+      const next = this.waiting[0];
+      if (next === undefined || this.used + next.values > this.limit) return;
+      this.waiting.shift();
+      this.used += next.values;
+      next.enter();
+    }
+  }
 }

@@ -3,7 +3,7 @@ import { utf8Decode, type Bytes } from "../../base/bytes.ts";
 import { isBaseRole, isDelegationRole } from "../../notary/roles.ts";
 import { ApiError } from "./errors.ts";
 import type { MultipartLimits, UploadedFile } from "./multipart.ts";
-import { isCheapToParse } from "./upload-cost.ts";
+import { countValues, MAX_VALUES } from "./upload-cost.ts";
 
 /**
  * Clients download at most 100 MiB of one role; 100,000 targets with their hashes and some custom data take about
@@ -22,6 +22,8 @@ export interface Upload {
   /** `signed.version`, 0 where there is none. */
   readonly version: number;
   readonly hasSignatures: boolean;
+  /** How many values it has, for what it costs. */
+  readonly values: number;
 }
 
 /**
@@ -31,11 +33,16 @@ export interface Upload {
  */
 export function readUploads(files: readonly UploadedFile[]): ReadonlyMap<string, Upload> {
   const uploads = new Map<string, Upload>();
+  let total = 0;
   for (const { filename, bytes } of files) {
     const role = filename.endsWith(".json") ? filename.slice(0, -".json".length) : filename;
     if (!isUploadRole(role)) throw new ApiError("INVALID_ROLE", role);
     if (uploads.has(role)) throw new ApiError("MALFORMED_UPLOAD", `the upload has two files for ${role}`);
-    uploads.set(role, { role, bytes, ...glance(bytes) });
+    const values = countValues(bytes);
+    total += values;
+    if (total > MAX_VALUES)
+      throw new ApiError("MALFORMED_JSON", "the upload is nested too deeply or has too many values");
+    uploads.set(role, { role, bytes, values, ...glance(bytes) });
   }
   uploads.delete("timestamp");
   return uploads;
@@ -48,8 +55,6 @@ function isUploadRole(role: string): boolean {
 
 /** Looks at what notary-server looks at before it validates; strict reading comes later, with better words. */
 function glance(bytes: Bytes): Pick<Upload, "version" | "hasSignatures"> {
-  if (!isCheapToParse(bytes))
-    throw new ApiError("MALFORMED_JSON", "the file is nested too deeply or has too many values");
   let json: { signed?: { version?: unknown } | null; signatures?: unknown } | null;
   try {
     json = JSON.parse(utf8Decode(bytes)) as typeof json;

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { utf8Encode } from "../../../src/base/bytes.ts";
-import { isCheapToParse, UploadMemory } from "../../../src/server/trust/upload-cost.ts";
+import { countValues, MAX_VALUES, UploadMemory, ValidationBudget } from "../../../src/server/trust/upload-cost.ts";
 import { readUploads } from "../../../src/server/trust/upload.ts";
 
 async function* chunks(...sizes: number[]): AsyncGenerator<Uint8Array> {
@@ -18,23 +18,61 @@ describe("the cost of uploads", () => {
   it.each([
     ["deep nesting", "[".repeat(65)],
     ["64 MiB of brackets", "[".repeat(64 * 1024 * 1024)],
-    ["many small values", `[${"0,".repeat(2_000_001)}0]`],
-    ["many empty objects", `[${"{},".repeat(2_000_001)}{}]`],
+    ["many small values", `[${"0,".repeat(1_500_001)}0]`],
+    ["many empty objects", `[${"{},".repeat(1_500_001)}{}]`],
   ])("is refused before parsing: %s", (_, text) => {
     const bytes = utf8Encode(text);
-    expect(isCheapToParse(bytes)).toBe(false);
+    expect(countValues(bytes)).toBeGreaterThan(MAX_VALUES);
     expect(() => readUploads([{ filename: "targets", bytes }])).toThrow(
       expect.objectContaining({ code: "MALFORMED_JSON" }),
     );
   });
 
-  it("lets any usual JSON pass, whatever its strings hold", () => {
+  it("is refused where a thousand files that each may pass are together too much", () => {
+    const bytes = utf8Encode(`[${"0,".repeat(100_000)}0]`);
+    const files = (count: number) => Array.from({ length: count }, (_, i) => ({ filename: `targets/${i}`, bytes }));
+    expect(readUploads(files(14)).size).toBe(14);
+    expect(() => readUploads(files(15))).toThrow(expect.objectContaining({ code: "MALFORMED_JSON" }));
+  });
+
+  it("counts every value, whatever the strings hold", () => {
+    const valuesOf = (value: unknown): number =>
+      typeof value === "object" && value !== null
+        ? Object.values(value).reduce((sum: number, member) => sum + valuesOf(member), 1)
+        : 1;
     fc.assert(
       fc.property(fc.json({ maxDepth: 8 }), (text) => {
-        expect(isCheapToParse(utf8Encode(text))).toBe(true);
+        const exact = valuesOf(JSON.parse(text));
+        const counted = countValues(utf8Encode(text));
+        expect(counted).toBeGreaterThanOrEqual(exact);
+        expect(counted).toBeLessThanOrEqual(2 * exact); // an empty list counts for two
       }),
     );
-    expect(isCheapToParse(utf8Encode(JSON.stringify(`"\\${"[{,".repeat(1_000_000)}`)))).toBe(true);
+    expect(countValues(utf8Encode(JSON.stringify(`"\\${"[{,".repeat(1_000_000)}`)))).toBe(1);
+  });
+
+  it("of validation is paid in turn, by as many as fit, and given back by those that fail", async () => {
+    const budget = new ValidationBudget(10);
+    const running: string[] = [];
+    const ends = new Map<string, () => void>();
+    const upload = (name: string, values: number) =>
+      budget.run(values, async () => {
+        running.push(name);
+        await new Promise<void>((resolve) => ends.set(name, resolve));
+        running.splice(running.indexOf(name), 1);
+        if (name === "fails") throw new Error("refused");
+      });
+    const all = [upload("a", 4), upload("fails", 4), upload("large", 10), upload("small", 1)];
+    const outcome = Promise.allSettled(all);
+    await expect.poll(() => running).toEqual(["a", "fails"]);
+    ends.get("a")!();
+    await expect.poll(() => running).toEqual(["fails"]); // a small one does not pass a large one, or that waits forever
+    ends.get("fails")!();
+    await expect.poll(() => running).toEqual(["large"]);
+    ends.get("large")!();
+    await expect.poll(() => running).toEqual(["small"]);
+    ends.get("small")!();
+    expect((await outcome).map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled", "fulfilled"]);
   });
 
   it("is counted for all uploads together until each has ended, also by a failure", async () => {
