@@ -42,6 +42,17 @@ describe("refuses a leaf", () => {
     expect(await chains(leaf, intermediates, anchors)).toBe(false);
   });
 
+  test("where only one of the marks of an authority is there, or it bears one itself", async () => {
+    const [leaf, authority] = [load("leaf-server"), load("authority")];
+    const altered = (certificate: Certificate, change: object): Certificate =>
+      Object.create(certificate, { extensions: { value: { ...certificate.extensions, ...change } } }) as Certificate;
+    expect(await chainsTo(altered(leaf, {}), [], [altered(authority, {})], NOW)).toBe(true);
+    for (const lacking of [{ isCa: false }, { mayIssue: false }]) {
+      expect(await chainsTo(leaf, [], [altered(authority, lacking)], NOW)).toBe(false);
+    }
+    expect(await chainsTo(altered(leaf, { isCa: true }), [], [authority], NOW)).toBe(false);
+  });
+
   test("when it, an intermediate or the anchor is not valid", async () => {
     const after = new Date(load("leaf").notAfter.getTime() + 1000);
     const before = new Date(load("authority").notBefore.getTime() - 25 * 60 * 60 * 1000);

@@ -99,6 +99,30 @@ describe("rollback", () => {
     await honestUpdateWorks();
   });
 
+  it("refuses a root that fewer of the old root's keys signed than the old root demands", async () => {
+    const two = [await certifiedKey(GUN), await certifiedKey(GUN)];
+    repository.signers.set("root", [...two, keys.get("root")!]);
+    repository.roles.set("root", { keys: two, threshold: 2 });
+    await repository.publish("root");
+    repository.signers.clear();
+    await harness.update();
+    const back = repository.checkpoint();
+    const thief = await certifiedKey(GUN);
+    repository.roles.set("root", { keys: [thief], threshold: 1 });
+    repository.signers.set("root", [thief, two[0]!]); // one key of two was stolen
+    await repository.publish("root");
+    expect(await refusal()).toMatchObject({ code: "ROOT_UNTRUSTED", details: { role: "root" } });
+    back();
+    await honestUpdateWorks();
+  });
+
+  it("ends with a server that always has one more root", async () => {
+    const first = repository.document("root");
+    for (let version = 0; version < 258; version++) await repository.publish("root");
+    repository.files.set("root.json", first);
+    expect(await refusal()).toMatchObject({ code: "LIMIT_EXCEEDED", details: { limit: 256 } });
+  });
+
   it("refuses a root that skips a version, though the one before signed it", async () => {
     const back = repository.checkpoint();
     const first = repository.document("root");
