@@ -13,6 +13,7 @@ import type { KeyStore } from "../keys/key-store.ts";
 import { PemKeyStore, type KeyFile, type KeyFiles } from "../keys/pem-key-store.ts";
 import { storageError, syncDirectory, withLock, writeFileAtomic } from "./files.ts";
 import { decryptLegacyPem } from "./legacy-pem.ts";
+import { removeStaleTemporaries } from "./stale-files.ts";
 
 /** The largest key file, an RSA-8192 key with headers, has some 7 kB. */
 const MAX_KEY_FILE_BYTES = 64 * 1024;
@@ -75,6 +76,7 @@ class KeyDirectory implements KeyFiles {
   async write(id: string, text: string): Promise<string> {
     const path = this.path(id);
     await this.ensure(this.private);
+    await removeStaleTemporaries(this.private);
     await writeFileAtomic(path, utf8Encode(text), { mode: FILE_MODE });
     return path;
   }

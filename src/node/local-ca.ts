@@ -17,6 +17,7 @@ import { openKeyBlock, parseKeyBlocks } from "../keys/notary-key-file.ts";
 import { formatPem } from "../keys/pem.ts";
 import { PrivateKey } from "../keys/private-key.ts";
 import { storageError, withLock, writeFileAtomic } from "./files.ts";
+import { removeStaleTemporaries } from "./stale-files.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 const CA_LIFETIME_MS = 3650 * DAY_MS;
@@ -78,6 +79,7 @@ export async function openLocalCa(dir: string, now: Clock = () => new Date()): P
   } catch (error) {
     throw storageError(error, "make the directory", dir);
   }
+  await removeStaleTemporaries(dir);
   const { key, pem } = await withLock(join(dir, "ca.lock"), () => openOrCreate(dir, now()));
   const [certificate] = parseCertificates(pem, join(dir, "ca.pem"));
   const { commonName, notAfter } = certificate!;

@@ -16,6 +16,7 @@ import { collectionName, type CollectionKey, type MetadataStore } from "../notar
 import { BASE_ROLES, isBaseRole, isDelegationRole } from "../notary/roles.ts";
 import { decodeTrustState, encodeTrustState, type TrustState, type TrustStateStore } from "../notary/trust-state.ts";
 import { storageError, syncDirectory, withLock, writeFileAtomic } from "./files.ts";
+import { removeStaleTemporaries } from "./stale-files.ts";
 
 /** The largest document that a client downloads. */
 const MAX_DOCUMENT_BYTES = 100 * 1024 * 1024;
@@ -170,6 +171,7 @@ async function writeDocument(path: string, bytes: Uint8Array): Promise<void> {
   } catch (error) {
     throw storageError(error, "write", path);
   }
+  await removeStaleTemporaries(dirname(path));
   await writeFileAtomic(path, bytes, { mode: FILE_MODE });
 }
 

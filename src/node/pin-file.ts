@@ -8,6 +8,7 @@ import { JsonCursor } from "../base/json-cursor.ts";
 import type { Pin } from "../trust/pin.ts";
 import { addUncovered, checkPattern, type PinEntry, type PinStore } from "../trust/pins.ts";
 import { storageError, withLock, writeFileAtomic } from "./files.ts";
+import { removeStaleTemporaries } from "./stale-files.ts";
 
 /** One entry for each repository that a person uses, with room; far below what slows a start. */
 const MAX_PINS = 10_000;
@@ -21,6 +22,7 @@ export function openPinFile(dir: string): PinStore {
     withLock(`${path}.lock`, async () => {
       const entries = new Map((await read(path)).map((entry) => [entry.pattern, entry]));
       const result = change(entries);
+      await removeStaleTemporaries(dir);
       await writeFileAtomic(path, encode([...entries.values()]), { mode: FILE_MODE });
       return result;
     });

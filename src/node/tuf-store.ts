@@ -13,6 +13,7 @@ import { parseJson } from "../base/json.ts";
 import { metadataFile } from "../tuf/names.ts";
 import type { TufStore } from "../tuf/store.ts";
 import { storageError, withLock, writeFileAtomic } from "./files.ts";
+import { removeStaleTemporaries } from "./stale-files.ts";
 
 /** The largest document that a client takes. */
 const MAX_DOCUMENT_BYTES = 128 * 1024 * 1024;
@@ -119,5 +120,6 @@ async function write(path: string, bytes: Uint8Array, durable = false): Promise<
   } catch (error) {
     throw storageError(error, "write", path);
   }
+  await removeStaleTemporaries(dirname(path));
   await writeFileAtomic(path, bytes, { mode: FILE_MODE, durable });
 }

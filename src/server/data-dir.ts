@@ -3,6 +3,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { errorCode, StorageError } from "../base/errors.ts";
 import { storageError } from "../node/files.ts";
+import { removeStaleTemporaries } from "../node/stale-files.ts";
 import { holdFile } from "./sql/sqlite.ts";
 
 /**
@@ -21,7 +22,9 @@ export async function lockDataDir(dir: string): Promise<() => void> {
     throw storageError(error, "make the directory", dir);
   }
   try {
-    return await holdFile(join(dir, "serve.lock"));
+    const release = await holdFile(join(dir, "serve.lock"));
+    await removeStaleTemporaries(dir);
+    return release;
   } catch (error) {
     if (errorCode(error) !== "LOCKED") throw error;
     throw new StorageError("LOCKED", `another server uses the data directory ${dir}`, {
