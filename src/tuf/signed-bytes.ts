@@ -13,7 +13,7 @@ const TARGETS = "targets";
 /**
  * The same where `targets` was taken out of the document, because it is in canonical form already.
  *
- * @param signed with an empty object in place of `targets`
+ * @param signed checked by its reader, with an empty object in place of `targets`
  * @param targets its canonical form
  */
 export function canonicalSignedWith(signed: JsonObject, targets: Bytes): Bytes {
@@ -22,12 +22,8 @@ export function canonicalSignedWith(signed: JsonObject, targets: Bytes): Bytes {
     for (const key of Object.keys(signed)) if (key !== TARGETS && belongs(key)) members[key] = signed[key]!;
     return canonicalJson(members).slice(1, -1);
   };
-  // no surrogate sorts before or after an ASCII word by another order than UTF-8's
+  // ASCII sorts alike by UTF-16 and by UTF-8, and every document has members on both sides: _type and version
   const before = part((key) => key < TARGETS);
   const after = part((key) => key > TARGETS);
-  return concatBytes([
-    utf8Encode(`{${before}${before === "" ? "" : ","}"${TARGETS}":`),
-    targets,
-    utf8Encode(`${after === "" ? "" : ","}${after}}`),
-  ]);
+  return concatBytes([utf8Encode(`{${before},"${TARGETS}":`), targets, utf8Encode(`,${after}}`)]);
 }

@@ -297,7 +297,7 @@ export class TrustedSet {
 }
 
 /** From the form of metadata to that of the checks. */
-export function expectedBytes(length: number, hashes: Readonly<Record<string, string>>): ExpectedBytes {
+function expectedBytes(length: number, hashes: Readonly<Record<string, string>>): ExpectedBytes {
   const known = Object.entries(hashes).flatMap(([algorithm, hex]) => {
     const hash = hexDecode(hex);
     return hash === undefined ? [] : [[algorithm, hash] as const];

@@ -242,9 +242,9 @@ describe("large documents, whose targets stay in their bytes", () => {
         if (excerptTargets(bytes) !== undefined) excerpts++;
         expectSameReading(bytes);
       }),
-      { numRuns: 1500 },
+      { numRuns: 400 },
     );
-    expect(excerpts).toBeGreaterThan(100);
+    expect(excerpts).toBeGreaterThan(20);
   });
 
   it("are refused as small ones are where bytes were changed", () => {
@@ -266,7 +266,7 @@ describe("large documents, whose targets stay in their bytes", () => {
         const changed = Uint8Array.from([...bytes.subarray(0, at), to, ...bytes.subarray(at + cut)]);
         expectSameReading(changed);
       }),
-      { numRuns: 1500 },
+      { numRuns: 400 },
     );
   });
 
