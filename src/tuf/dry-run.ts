@@ -13,6 +13,7 @@ import type { MetadataRequest, TufRepository } from "./repository.ts";
 import type { TargetFile } from "./schema.ts";
 import { memoryTufStore, type TufStore } from "./store.ts";
 import { sameTarget } from "./target-file.ts";
+import type { VerifiedRole } from "./trusted-set.ts";
 
 /** Before every expiry: only what does not depend on dates. */
 const NO_DATE = new Date(0);
@@ -43,29 +44,28 @@ export interface DryRun {
  *   has expired; nothing was published
  */
 export async function dryRun(options: DryRunOptions): Promise<DryRun> {
-  const { repository, draft, files, now } = options;
-  const staged = overlay(repository, files);
+  const { draft, now } = options;
   const { base } = draft;
-  const own = new Set(files.map(({ role }) => role));
-  await refusing(() => visit(staged, options, NO_DATE, memoryTufStore()));
+  const own = new Set(options.files.map(({ role }) => role));
+  const fresh = new Visitor(options, options.anchor, memoryTufStore());
+  await refusing(() => fresh.visit(NO_DATE));
   if (base !== undefined) {
-    const known = await storeOf(base);
-    await refusing(() => visit(staged, { ...options, anchor: base.root.bytes }, NO_DATE, known));
+    const known = new Visitor(options, base.root.bytes, await storeOf(base));
+    await refusing(() => known.visit(NO_DATE));
   }
   const warnings: string[] = [];
   await expiring(
     own,
-    () => visit(staged, options, now, memoryTufStore()),
+    () => fresh.visit(now),
     (error) => {
       if (options.lenient !== true) throw error;
       warnings.push(error.message);
     },
   );
   const { signing } = periodsOf("timestamp", draft.root, undefined);
-  const later = new Date(now.getTime() + signing * DAY_MS);
   await expiring(
     own,
-    () => visit(staged, options, later, memoryTufStore()),
+    () => fresh.visit(new Date(now.getTime() + signing * DAY_MS)),
     (error) => {
       if (warnings.length === 0) warnings.push(`within ${signing} days ${error.message}`);
     },
@@ -97,37 +97,55 @@ async function ordered({ repository, files, draft }: DryRunOptions): Promise<rea
   }
 }
 
-/** Refreshes, reads every document that changed for each of its delegators, and looks up what changed in them. */
-async function visit(repository: TufRepository, options: DryRunOptions, now: Date, store: TufStore): Promise<void> {
-  const { draft, anchor, files } = options;
-  const client = new TufClient({ anchor, repository, store, now: () => now });
-  const { roles } = await client.refresh();
+/** One client at several moments: what it has verified once, it need not verify again. */
+class Visitor {
+  private readonly options: DryRunOptions;
+  private readonly client: TufClient;
+  private moment = NO_DATE;
+
+  constructor(options: DryRunOptions, anchor: Bytes, store: TufStore) {
+    this.options = options;
+    const repository = overlay(options.repository, options.files);
+    this.client = new TufClient({ anchor, repository, store, now: () => this.moment });
+  }
+
+  /** Refreshes, reads every document that changed for each of its delegators, and looks up what changed in them. */
+  async visit(moment: Date): Promise<void> {
+    this.moment = moment;
+    const { client } = this;
+    const { draft, files } = this.options;
+    const { roles } = await client.refresh();
+    checkFollowed(files, roles);
+    const visited = new Set(["targets"]);
+    const reach = async (role: string): Promise<void> => {
+      if (visited.has(role)) return;
+      visited.add(role);
+      for (const delegator of draft.delegatorsOf(role)) {
+        await reach(delegator);
+        await client.targets(role, delegator);
+      }
+    };
+    for (const { role } of files) {
+      const changed = draft.changed.get(role);
+      if (changed === undefined || role === "targets") continue;
+      await reach(role);
+      const before = draft.base?.targets.get(role)?.signed.targets;
+      for (const [name, file] of changed.targets) {
+        if (!sameTarget(before?.get(name), file)) await find(client, name, file, role);
+      }
+    }
+  }
+}
+
+/** A client that met the same or a higher version before would not even look at the new one. */
+function checkFollowed(files: readonly MetadataFile[], roles: readonly VerifiedRole[]): void {
   const timestamp = files.find(({ role }) => role === "timestamp");
   const followed = roles.find(({ role }) => role === "timestamp")!.document;
-  if (timestamp !== undefined && !equalBytes(timestamp.bytes, followed.bytes)) {
-    throw new TrustError("METADATA_ROLLED_BACK", "clients that know the state before would stay with it", {
-      role: "timestamp",
-      details: { expected: timestamp.version, got: followed.signed.version },
-    });
-  }
-  const visited = new Set(["targets"]);
-  const reach = async (role: string): Promise<void> => {
-    if (visited.has(role)) return;
-    visited.add(role);
-    for (const delegator of draft.delegatorsOf(role)) {
-      await reach(delegator);
-      await client.targets(role, delegator);
-    }
-  };
-  for (const { role } of files) {
-    const changed = draft.changed.get(role);
-    if (changed === undefined || role === "targets") continue;
-    await reach(role);
-    const before = draft.base?.targets.get(role)?.signed.targets;
-    for (const [name, file] of changed.targets) {
-      if (!sameTarget(before?.get(name), file)) await find(client, name, file, role);
-    }
-  }
+  if (timestamp === undefined || equalBytes(timestamp.bytes, followed.bytes)) return;
+  throw new TrustError("METADATA_ROLLED_BACK", "clients that know the state before would stay with it", {
+    role: "timestamp",
+    details: { expected: timestamp.version, got: followed.signed.version },
+  });
 }
 
 async function find(client: TufClient, name: string, file: TargetFile, role: string): Promise<void> {

@@ -1,5 +1,5 @@
 /** TUF documents between bytes and types. Reading is strict and trusts nothing; what was received stays as it was. */
-import { utf8Encode, type Bytes } from "../base/bytes.ts";
+import { concatBytes, utf8Encode, type Bytes } from "../base/bytes.ts";
 import { FormatError } from "../base/errors.ts";
 import { JsonCursor, type CursorFault } from "../base/json-cursor.ts";
 import { isJsonObject, parseJson } from "../base/json.ts";
@@ -7,9 +7,12 @@ import { readSigned, readSignatures } from "./read-metadata.ts";
 import type { MetadataType, Signature, Signed, SignedMetadata, SignedTypes } from "./schema.ts";
 import { canonicalSigned, canonicalSignedWith } from "./signed-bytes.ts";
 import { excerptTargets, MIN_INDEXED_BYTES } from "./target-index.ts";
-import { documentText, signedJson } from "./write-metadata.ts";
+import { documentText, signaturesText, signedJson } from "./write-metadata.ts";
 
 export * from "./schema.ts";
+
+/** The first character that JSON does not escape. */
+const SPACE = 0x20;
 
 /**
  * Reads a document.
@@ -54,7 +57,11 @@ export function signedMessage(signed: Signed): Bytes {
 /**
  * Writes a document: members sorted, `signed` in canonical form but for control characters, which JSON must escape.
  * The same input gives the same bytes.
+ *
+ * @param message of {@link signedMessage}, where it is there already: saves writing `signed` twice
  */
-export function encodeMetadata(signed: Signed, signatures: readonly Signature[]): Bytes {
-  return utf8Encode(documentText(signed, signatures));
+export function encodeMetadata(signed: Signed, signatures: readonly Signature[], message?: Bytes): Bytes {
+  if (message === undefined || message.some((byte) => byte < SPACE))
+    return utf8Encode(documentText(signed, signatures));
+  return concatBytes([utf8Encode(`{"signatures":${signaturesText(signatures)},"signed":`), message, utf8Encode("}")]);
 }

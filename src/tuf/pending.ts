@@ -118,8 +118,8 @@ export async function signPending(
 }
 
 /** The bytes to publish. */
-export function bytesOf({ signed, signatures }: Pending<Signed>): Bytes {
-  return encodeMetadata(signed, signatures);
+export function bytesOf({ signed, message, signatures }: Pending<Signed>): Bytes {
+  return encodeMetadata(signed, signatures, message);
 }
 
 function rolesToSign(

@@ -43,8 +43,11 @@ function ownFields(signed: Signed): JsonObject {
 
 /** The whole document as text. */
 export function documentText(signed: Signed, signatures: readonly Signature[]): string {
-  const list = signatures.map(({ keyId, sig, extra }) => object({ ...extra, keyid: keyId, sig }));
-  return sortedJson(object({ signatures: list, signed: signedJson(signed) }));
+  return `{"signatures":${signaturesText(signatures)},"signed":${sortedJson(signedJson(signed))}}`;
+}
+
+export function signaturesText(signatures: readonly Signature[]): string {
+  return sortedJson(signatures.map(({ keyId, sig, extra }) => object({ ...extra, keyid: keyId, sig })));
 }
 
 /** JSON without white space, members sorted as canonical JSON sorts them. */
