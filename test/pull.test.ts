@@ -3,6 +3,7 @@ import { TrustError } from "../src/base/errors.ts";
 import { MemoryOutput } from "../src/download.ts";
 import { MediaType } from "../src/oci/types.ts";
 import { pull } from "../src/pull.ts";
+import type { Pin } from "../src/trust/pin.ts";
 import { failure, moduleBytes, UseCase } from "./support/use-case.ts";
 
 let world: UseCase;
@@ -163,6 +164,15 @@ describe("pull, verified", () => {
     const refused = pull({ runtime, registry, reference, output, trust: { ...coverage, source } });
     await failure(refused, "METADATA_EXPIRED");
     expect(log).toEqual(["begins to write", "has written", "aborted"]);
+  });
+
+  it("claims no pin where the one given is empty", async () => {
+    await world.push("one");
+    const anchor = async (pin: Pin | undefined): Promise<string> =>
+      (await world.pull({ trust: { ...world.coverage, pin } })).report.checks[0]!.detail;
+    expect(await anchor({ fingerprints: ["ab".repeat(32)] })).toContain("as pinned");
+    expect(await anchor({ fingerprints: [] })).not.toContain("as pinned");
+    expect(await anchor(undefined)).not.toContain("as pinned");
   });
 
   it("fetches nothing of an enormous module before somebody has signed for it", async () => {

@@ -2,6 +2,7 @@
 import type { Digest } from "../base/digest.ts";
 import { digestHex } from "../base/digest.ts";
 import { TrustError } from "../base/errors.ts";
+import { isPin } from "../notary/pinning.ts";
 import { signsManifest, type FoundArtifact } from "./binding.ts";
 import type { Check, Note, TrustReport } from "./report.ts";
 import type { Coverage } from "./coverage.ts";
@@ -98,7 +99,7 @@ function fingerprints(collection: TrustedCollection): string {
 function anchorOf(coverage: Coverage, collection: TrustedCollection): string {
   if (collection.firstUse) return "trusted on first use";
   if (coverage.reason === "first-use-record") return "the one first seen, or its successor";
-  return coverage.pin === undefined ? "the one stored before, or its successor" : "as pinned";
+  return isPin(coverage.pin) ? "as pinned" : "the one stored before, or its successor";
 }
 
 /** The checks that the workflow behind a collection has made; each would have thrown. */
