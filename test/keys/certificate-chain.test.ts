@@ -21,6 +21,15 @@ describe("accepts a leaf", () => {
   });
 });
 
+test("a certificate whose signed part names another signature algorithm than its signature is none", () => {
+  const bytes = load("leaf-server").bytes.slice();
+  const ecdsaSha256 = Buffer.from("2a8648ce3d040302", "hex");
+  const inner = Buffer.from(bytes).indexOf(ecdsaSha256);
+  expect(inner).toBeGreaterThan(0);
+  bytes[inner + ecdsaSha256.length - 1] = 3; // ECDSA with SHA-384
+  expect(() => new Certificate(bytes)).toThrow("two signature algorithms");
+});
+
 describe("refuses a leaf", () => {
   test.each([
     ["of another authority", "leaf-of-rsa", [], ["authority"]],

@@ -64,6 +64,14 @@ describe("first use and pins", () => {
     expect(await refusalOf(harness, { pin: forked })).toMatchObject({ code: "PIN_MISMATCH" });
   });
 
+  it("accepts a pin of today's root key where trust began with an older one", async () => {
+    await harness.update();
+    await repository.rotateRoot();
+    await harness.update();
+    const pin = { fingerprints: [await fingerprintOf(repository)] };
+    await expect(harness.update({ firstUse: "refuse", pin })).resolves.toBeDefined();
+  });
+
   it("does not walk from the pinned root over a step that it did not sign", async () => {
     const pin = { fingerprints: [await fingerprintOf(repository)] };
     await repository.rotateRoot({ signWithOld: false });
