@@ -46,7 +46,7 @@ export type TufChange =
       readonly keys: readonly TufKey[];
       readonly threshold: number;
     }
-  /** Changes who signs for a role, and how many must. */
+  /** Changes who signs for a role, and how many must; for a hash bin: for all bins of its delegator. */
   | {
       readonly action: "keys";
       readonly role: string;

@@ -1,6 +1,7 @@
 /** The last look at documents before anybody signs or publishes them, wherever they came from. */
 import { TrustError, UsageError } from "../base/errors.ts";
-import type { PendingSet, Pending } from "./pending.ts";
+import { checkNoCycle } from "./edit-delegations.ts";
+import { draftOf, type PendingSet, type Pending } from "./pending.ts";
 import type { PublishedCollection } from "./published.ts";
 import {
   checkBins,
@@ -21,6 +22,7 @@ import { sameTarget } from "./target-file.ts";
  * @throws {UsageError} USAGE, ROLE_INVALID, TARGET_NAME_INVALID, TARGET_INVALID
  */
 export function checkPending(base: PublishedCollection | undefined, pending: PendingSet, now: Date): void {
+  const draft = draftOf(base, pending);
   for (const document of pending.values()) {
     checkNext(base, document);
     const { role, signed } = document;
@@ -30,8 +32,14 @@ export function checkPending(base: PublishedCollection | undefined, pending: Pen
         details: { role, expires: signed.expires.toISOString() },
       });
     }
-    if (signed.type === "root") checkRoot(signed, base?.root.signed);
-    else checkTargets(signed, base?.targets.get(role)?.signed);
+    if (signed.type === "root") {
+      checkRoot(signed, base?.root.signed);
+      continue;
+    }
+    const before = base?.targets.get(role)?.signed;
+    checkTargets(signed, before);
+    const known = new Set(before?.delegations?.roles.map(({ name }) => name));
+    for (const { name } of signed.delegations?.roles ?? []) if (!known.has(name)) checkNoCycle(draft, role, name);
   }
 }
 

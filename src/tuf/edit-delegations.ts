@@ -192,8 +192,8 @@ async function touch(draft: TufDraft, role: string, former: RoleKeys | undefined
   if (isUnsigned || former === undefined || !sameKeys(former, next)) draft.update(role, document);
 }
 
-/** A role must not delegate, over whatever others, to one that delegates to it. */
-function checkNoCycle(draft: TufDraft, delegator: string, role: string): void {
+/** A role must not delegate, over whatever others, to one that delegates to it. @throws {UsageError} ROLE_INVALID */
+export function checkNoCycle(draft: TufDraft, delegator: string, role: string): void {
   const seen = new Set<string>();
   const queue = [role];
   for (let next = queue.pop(); next !== undefined; next = queue.pop()) {

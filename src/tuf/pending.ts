@@ -5,7 +5,7 @@
 import { hexEncode, type Bytes } from "../base/bytes.ts";
 import { InternalError } from "../base/errors.ts";
 import type { Clock } from "../base/runtime.ts";
-import { knownKeys, TufDraft } from "./draft.ts";
+import { knownKeys, refused, TufDraft } from "./draft.ts";
 import type { TufKey } from "./keys.ts";
 import { encodeMetadata, signedMessage } from "./metadata.ts";
 import { expiryAfter, periodsOf } from "./periods.ts";
@@ -128,6 +128,9 @@ function rolesToSign(
 ): { readonly reason: "role" | "former-root"; readonly role: KeyedRole }[] {
   const roles = draft.keyedRoles(role).map((keyed) => ({ reason: "role" as const, role: keyed }));
   const former = draft.base?.root.signed;
+  if (roles.length === 0) {
+    throw refused(role, "nobody delegates to it", "Leave it out: a document that nobody vouches for is not published");
+  }
   if (role !== "root" || former === undefined) return roles;
   const keyed: KeyedRole = { role, roleKeys: former.roles.get("root")!, keys: former.keys };
   if (isSameRole(keyed, roles[0]!.role)) return roles;

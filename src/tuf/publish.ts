@@ -85,7 +85,7 @@ export async function publishChanges(
 }
 
 /** Signs pending documents with what is at hand. @throws {TrustError} KEY_MISSING where that is not enough */
-export async function signAll(
+async function signAll(
   base: PublishedCollection | undefined,
   pending: PendingSet,
   signing: SigningKeys,

@@ -57,7 +57,7 @@ export function checkTargetFile(name: string, { length, hashes }: Pick<TargetFil
  *
  * @throws {UsageError} USAGE
  */
-export function checkPattern(pattern: string): void {
+function checkPattern(pattern: string): void {
   const fault = /[[\]{}]/.test(pattern) ? "clients differ in what brackets mean" : faultOfPath(pattern);
   const leading = /(?:^|\/)[!#]/.test(pattern) ? "clients differ in what a leading ! or # means" : undefined;
   if (fault === undefined && leading === undefined) return;
@@ -72,7 +72,7 @@ export function checkPattern(pattern: string): void {
  *
  * @throws {UsageError} ROLE_INVALID
  */
-export function checkRoleName(name: string): void {
+function checkRoleName(name: string): void {
   const isReserved = (TOP_LEVEL_ROLES as readonly string[]).includes(name);
   // a name like 1.x could be taken for version 1 of the role x
   if (ROLE_NAME.test(name) && name.length <= MAX_ROLE_NAME && !isReserved && !/^\d+\./.test(name)) return;

@@ -56,7 +56,7 @@ export function listedKeys({ roleKeys, keys }: KeyedRole): TufKey[] {
 }
 
 /** Which of some keys are at hand. */
-export async function heldKeys(list: Iterable<TufKey>, signing: SigningKeys): Promise<TufKey[]> {
+async function heldKeys(list: Iterable<TufKey>, signing: SigningKeys): Promise<TufKey[]> {
   const held: TufKey[] = [];
   for (const key of list) {
     if (key.publicKey !== undefined && (await signing.holds(key.publicKey))) held.push(key);

@@ -180,7 +180,7 @@ export async function dropStaged(staging: StagingStore, only?: Bytes): Promise<v
 }
 
 /** The file: one JSON object, with each document as any TUF program knows it. */
-export function encodeStaged(pending: PendingSet): Bytes {
+function encodeStaged(pending: PendingSet): Bytes {
   const documents = [...pending.values()].map(
     (document) => `${JSON.stringify(document.role)}:${utf8Decode(bytesOf(document))}`,
   );
@@ -188,7 +188,7 @@ export function encodeStaged(pending: PendingSet): Bytes {
 }
 
 /** @throws {FormatError} JSON_INVALID, METADATA_INVALID */
-export function decodeStaged(bytes: Bytes): PendingSet {
+function decodeStaged(bytes: Bytes): PendingSet {
   const what = "the staged change";
   const fault = formatFault("METADATA_INVALID", what);
   const document = parseJson(bytes, { what, integersOnly: true });

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -14,6 +14,7 @@ import { newCollection } from "../../src/tuf/create.ts";
 import { publishChanges, publishNew } from "../../src/tuf/publish.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
 import { codeOf } from "../support/key-fixtures.ts";
+import { bundle } from "../support/bundled-script.ts";
 import { add, environment, NOW, people, person, type Person } from "../support/tuf-publishing.ts";
 
 let dir: string;
@@ -222,8 +223,6 @@ describe("a publish that is cut short", () => {
 
   test("is not completed from a plan that names files elsewhere", async () => {
     const { publish } = await created();
-    await crashing(100, async () => undefined);
-    const { mkdir } = await import("node:fs/promises");
     await mkdir(join(dir, ".publishing"));
     const plan = { files: [{ name: "../../evil.json", sha256: "0".repeat(64) }] };
     await writeFile(join(dir, ".publishing", "plan"), JSON.stringify(plan));
@@ -235,7 +234,7 @@ describe("a publish that is cut short", () => {
   });
 
   test("by a kill at any moment leaves nothing unreadable, and loses nothing that was acknowledged", async () => {
-    const { bundled } = await bundle();
+    const bundled = await bundle(PUBLISHER);
     const repository = join(dir, "killed");
     let acknowledged = -1;
     let anchor: Uint8Array<ArrayBuffer> | undefined;
@@ -268,17 +267,39 @@ describe("a publish that is cut short", () => {
   }, 120_000);
 });
 
-/** A program that publishes to a directory until it is killed, and says what was done. */
-async function bundle() {
-  const { build } = await import("esbuild");
-  const bundled = join(dir, "publisher.mjs");
-  await build({
-    entryPoints: [join(import.meta.dirname, "..", "support", "tuf-directory-loop.ts")],
-    bundle: true,
-    platform: "node",
-    format: "esm",
-    outfile: bundled,
-    logLevel: "silent",
-  });
-  return { bundled };
-}
+/** Publishes one target after the other with the same key each time, until it is killed, and says what was done. */
+const PUBLISHER = `
+  import { readFile, writeFile } from "node:fs/promises";
+  import { join } from "node:path";
+  import { PrivateKey } from "../../src/keys/private-key.ts";
+  import { openTufDirectory } from "../../src/node/tuf-directory-publisher.ts";
+  import { newCollection } from "../../src/tuf/create.ts";
+  import { tufKeyOf } from "../../src/tuf/keys.ts";
+  import { publishChanges, publishNew } from "../../src/tuf/publish.ts";
+  import { add, environment } from "./tuf-publishing.ts";
+
+  const dir = process.argv[2];
+  let signer;
+  try {
+    signer = await PrivateKey.fromPkcs8(await readFile(dir + ".key"));
+  } catch {
+    signer = await PrivateKey.generate("ed25519");
+    await writeFile(dir + ".key", signer.toPkcs8());
+  }
+  const all = [{ signer, key: await tufKeyOf(signer.publicKey) }];
+  const store = openTufDirectory(dir);
+  const role = { keys: [all[0].key] };
+  const roles = { root: role, targets: role, snapshot: role, timestamp: role };
+  try {
+    await publishNew({ store, anchor: undefined }, newCollection({ roles }), environment(all));
+  } catch (error) {
+    if (error.code !== "TRUST_EXISTS") throw error;
+  }
+  const anchor = new Uint8Array(await readFile(join(dir, "metadata", "1.root.json")));
+  const sizeOf = ({ targets }) => targets.get("targets").signed.targets.size;
+  for (;;) {
+    const changes = (draft) => [add("app/v" + sizeOf(draft.base))];
+    const { collection } = await publishChanges({ store, anchor }, changes, environment(all));
+    process.stdout.write(sizeOf(collection) - 1 + "\\n");
+  }
+`;

@@ -155,7 +155,7 @@ export class Rig {
   }
 }
 
-export function content(text: string) {
+function content(text: string) {
   return { length: text.length, hashes: { sha256: text.padEnd(64, "0").replaceAll(/[^0-9a-f]/g, "a") } };
 }
 

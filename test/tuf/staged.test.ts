@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { utf8Decode, utf8Encode } from "../../src/base/bytes.ts";
 import { formatTime } from "../../src/tuf/time.ts";
 import { decodeMetadata } from "../../src/tuf/metadata.ts";
+import { ownedKey } from "../../src/tuf/requirement-text.ts";
 import { openSigningKeys } from "../../src/tuf/signing-keys.ts";
 import { dropStaged, publishStaged, reviewStaged, signStaged, stageChanges } from "../../src/tuf/staged.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
@@ -213,6 +214,39 @@ describe("attacks on staged changes (A16)", () => {
     const stranger = await person();
     expect(await codeOf(() => signAs(rig, staging, stranger))).toBe("KEY_MISSING");
     expect(await codeOf(() => signAs(rig, staging, holders[0]!))).toBe("KEY_MISSING");
+  });
+
+  test("refuses a document that nobody delegates to, and one that makes a circle", async () => {
+    const ada = await person();
+    const rig = await Rig.make();
+    const staging = memoryStaging();
+    const delegate = { action: "delegate", delegator: "targets", role: "ada", keys: [ada.key], paths: ["a"] } as const;
+    await stageChanges(rig.access, staging, () => [delegate], environment([...rig.all, ada]));
+    const staged = utf8Decode(staging.content!);
+    staging.content = utf8Encode(staged.replaceAll('"name":"ada"', '"name":"bob"'));
+    expect(await codeOf(() => publishStaged(rig.access, staging, environment(rig.all)))).toBe("DELEGATION_REFUSED");
+    const delegations = /"delegations":(\{.*?\]\}),"expires"/.exec(staged)![1]!;
+    const circle = staged.replace(/("signed":\{"_type":"targets",)("expires")/, `$1"delegations":${delegations},$2`);
+    expect(circle).not.toBe(staged);
+    staging.content = utf8Encode(circle);
+    expect(await codeOf(() => reviewStaged(rig.access, staging, environment([])))).toBe("ROLE_INVALID");
+    expect(rig.store.files.has("1.ada.json")).toBe(false);
+    staging.content = utf8Encode(staged);
+    await publishStaged(rig.access, staging, environment(rig.all));
+  });
+
+  test("names the owner of a key that has to sign", async () => {
+    const ada = await person();
+    const rig = await Rig.make();
+    const staging = memoryStaging();
+    const key = ownedKey(ada.key, "@ada");
+    const changes = [{ action: "keys", role: "targets", add: [key] }] as const;
+    const { missing } = await stageChanges(rig.access, staging, () => changes, environment(rig.all));
+    expect(missing).toEqual([expect.stringMatching(/^root: @ada \(ed25519 [0-9a-f]{12}\) must sign to show/)]);
+    await signAs(rig, staging, ada);
+    await publishStaged(rig.access, staging, environment(rig.all));
+    const { signed } = decodeMetadata(rig.store.files.get("2.root.json")!, "root");
+    expect(signed.keys.get(ada.key.id)?.json["x-tuf-on-ci-keyowner"]).toBe("@ada");
   });
 
   test("keeps one staged change from replacing another", async () => {
