@@ -10,7 +10,7 @@ import { errorCode, StorageError } from "../base/errors.ts";
 import { storageError } from "./storage-error.ts";
 
 export { withLock } from "./file-lock.ts";
-export { openModuleFile, type ModuleFile } from "./module-file.ts";
+export { openModuleFile, readError, type ModuleFile } from "./module-file.ts";
 export { storageError } from "./storage-error.ts";
 
 /** Modules and exported text: readable by all, as any download is. */

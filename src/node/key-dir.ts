@@ -11,7 +11,7 @@ import { errorCode, FormatError, StorageError, WasmToOciError } from "../base/er
 import { isKeyId, type KeyOwner } from "../keys/notary-key-file.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import { PemKeyStore, type KeyFile, type KeyFiles } from "../keys/pem-key-store.ts";
-import { storageError, syncDirectory, withLock, writeFileAtomic } from "./files.ts";
+import { readError, storageError, syncDirectory, withLock, writeFileAtomic } from "./files.ts";
 import { decryptLegacyPem } from "./legacy-pem.ts";
 import { removeStaleTemporaries } from "./stale-files.ts";
 
@@ -129,7 +129,7 @@ class KeyDirectory implements KeyFiles {
       return { id, owner, readOnly, location: path, content: await readKeyText(path) };
     } catch (error) {
       if (errorCode(error) === "ENOENT" || errorCode(error) === "ENOTDIR") return undefined;
-      const reason = error instanceof WasmToOciError ? error : storageError(error, "read", path);
+      const reason = error instanceof WasmToOciError ? error : readError(error, path);
       return { id, owner, readOnly, location: path, content: reason };
     }
   }

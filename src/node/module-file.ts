@@ -2,7 +2,7 @@
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import type { StreamBody } from "../base/http.ts";
-import { StorageError } from "../base/errors.ts";
+import { StorageError, type WasmToOciError } from "../base/errors.ts";
 import { storageError } from "./storage-error.ts";
 
 /** Large enough for few system calls, small enough to be nothing beside a process. */
@@ -110,7 +110,8 @@ function changed(path: string): StorageError {
   });
 }
 
-function readError(error: unknown, path: string): Error {
+/** What a failed reading means: where the file is there, that it cannot be read. */
+export function readError(error: unknown, path: string): WasmToOciError {
   const mapped = storageError(error, "read", path);
   if (mapped === error || mapped.code === "FILE_NOT_FOUND") return mapped;
   return new StorageError("FILE_UNREADABLE", mapped.message, {

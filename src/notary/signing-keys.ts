@@ -72,7 +72,7 @@ export class SigningKeys {
     const held = await this.held();
     const candidates = role.keys.filter(({ canonicalId }) => canonicalId !== undefined && held.has(canonicalId));
     const distinct = new Set(candidates.map(({ canonicalId }) => canonicalId));
-    if (distinct.size < role.threshold) throw this.missing(role, held);
+    if (distinct.size < role.threshold) throw (await this.damaged(role, held)) ?? this.missing(role, held);
     const message = utf8Encode(canonical);
     const signatures: NotarySignature[] = [];
     const signedBy = new Set<string>();
@@ -93,6 +93,19 @@ export class SigningKeys {
     }
     if (signedBy.size < role.threshold) throw failure ?? this.missing(role, signedBy);
     return signatures;
+  }
+
+  /** Why a key of the role that lies among the keys cannot be used: better news than that it is missing. */
+  private async damaged(role: RoleKeys, held: ReadonlySet<string>): Promise<unknown> {
+    for (const { canonicalId } of role.keys) {
+      if (canonicalId === undefined || held.has(canonicalId)) continue;
+      try {
+        await this.store.open(canonicalId, this.passphrases);
+      } catch (error) {
+        return error;
+      }
+    }
+    return undefined;
   }
 
   private missing(role: RoleKeys, held: ReadonlySet<string>): TrustError {

@@ -116,7 +116,7 @@ describe("files that are no usable keys are reported and left alone:", () => {
     ["half a key", () => writeFileSync(file(key), notary("alice-key.pem").slice(0, 300)), "KEY_INVALID"],
     ["two keys", () => writeFileSync(file(key), notary("exported.pem")), "KEY_INVALID"],
     ["100 kB", () => writeFileSync(file(key), "x".repeat(100_000)), "LIMIT_EXCEEDED"],
-    ["a link, which Notary does not follow either", () => symlinkSync(file(ROOT), file(key)), "OUTPUT_REFUSED"],
+    ["a link, which Notary does not follow either", () => symlinkSync(file(ROOT), file(key)), "FILE_UNREADABLE"],
     ["a name that is no id", () => writeFileSync(file("my-key"), notary("alice-key.pem")), "KEY_INVALID"],
   ])("%s", async (_, spoil, code) => {
     spoil();
@@ -212,7 +212,7 @@ test("reports a key file without the right to read it, and uses the others", asy
     try { await store.remove(${JSON.stringify(ALICE)}); } catch (error) { console.log(error.code); }`);
   chmodSync(join(script, ".."), 0o755);
   const { stdout, stderr } = await finished(start([process.execPath, script], withoutRights()));
-  expect(`${stdout}${stderr}`).toBe("6 STORAGE_DENIED\nSTORAGE_DENIED\ntrue\nSTORAGE_DENIED\n");
+  expect(`${stdout}${stderr}`).toBe("6 FILE_UNREADABLE\nFILE_UNREADABLE\ntrue\nSTORAGE_DENIED\n");
   expect(existsSync(file(ALICE))).toBe(true);
 });
 

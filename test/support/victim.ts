@@ -103,8 +103,9 @@ export class Victim {
     const result = await this.run([...words, "--format", "json", "--log", "debug"], options);
     const report = errorOf(result);
     const { stdout, stderr } = result;
-    const got = { code: report.code, status: result.status, stdout };
-    expect({ ...got, stderr }).toEqual({ code, status, stdout: "", stderr });
+    if (report.code !== code || result.status !== status || stdout !== "") {
+      expect.unreachable(`expected ${code} (${status}), got status ${result.status}: ${stderr}${stdout}`);
+    }
     expect(report).toMatchObject({
       exitStatus: status,
       message: expect.stringMatching(/\w{3}/),
