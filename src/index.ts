@@ -24,6 +24,7 @@ export type { Credentials, CredentialSource } from "./oci/auth.ts";
 export { scanWasm, WasmScanner, type WasmInfo } from "./wasm/binary.ts";
 export { buildArtifact, readArtifact, type ArtifactFormat, type WritableFormat } from "./wasm/artifact.ts";
 
+export { createTufSource, type TufSourceOptions } from "./trust/tuf-source.ts";
 export type { Coverage } from "./trust/coverage.ts";
 export type { Pin } from "./trust/pin.ts";
 export type { Check, Note, TrustReport, VerificationReport, Verified } from "./trust/report.ts";

@@ -10,3 +10,5 @@ export { openNotarySource } from "./notary-source.ts";
 export { openPinFile } from "./pin-file.ts";
 export { nodeRuntime, type NodeRuntime } from "./runtime.ts";
 export { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "./transport.ts";
+export { openTufDirectory } from "./tuf-directory-publisher.ts";
+export { openTufSource } from "./tuf-source.ts";
