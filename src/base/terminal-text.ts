@@ -22,3 +22,17 @@ const SHORT: Readonly<Record<string, string>> = { "\t": "\\t", "\n": "\\n", "\r"
 export function escapeTerminal(text: string): string {
   return text.replace(ACTIVE, (character) => SHORT[character] ?? `\\u{${character.codePointAt(0)!.toString(16)}}`);
 }
+
+/** Characters that JSON.stringify leaves raw and that act on a terminal. */
+const ACTIVE_IN_JSON = /[\u007f-\u009f\p{Cf}\u2028\u2029]/gu;
+
+/** Spells out such characters in JSON text by its own escapes: it means the same, and nothing in it acts on a terminal. */
+export function escapeJsonText(json: string): string {
+  return json.replace(ACTIVE_IN_JSON, (character) =>
+    Array.from({ length: character.length }, (_, i) => unicodeEscape(character.charCodeAt(i))).join(""),
+  );
+}
+
+function unicodeEscape(unit: number): string {
+  return `\\u${unit.toString(16).padStart(4, "0")}`;
+}

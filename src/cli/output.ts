@@ -7,7 +7,7 @@
  */
 import type { Writable } from "node:stream";
 import { errorCode, errorMessage, StorageError, WasmToOciError } from "../base/errors.ts";
-import { escapeTerminal } from "../base/terminal-text.ts";
+import { escapeJsonText, escapeTerminal } from "../base/terminal-text.ts";
 import { ERROR_GUIDE } from "./error-guide.ts";
 import { EXIT_STATUS, exitStatusOf } from "./exit-status.ts";
 
@@ -30,9 +30,6 @@ export interface OutputOptions {
 const RED = "31";
 const YELLOW = "33";
 const CYAN = "36";
-
-/** Characters that JSON.stringify leaves raw and that act on a terminal. */
-const ACTIVE_IN_JSON = /[\u007f-\u009f\p{Cf}\u2028\u2029]/gu;
 
 /** How deep a chain of causes is shown at `--log debug`. */
 const MAX_CAUSES = 8;
@@ -153,13 +150,7 @@ export class Output {
 
 /** JSON in which nothing acts on a terminal. */
 export function safeJson(document: unknown, indent?: number): string {
-  return JSON.stringify(document, null, indent).replace(ACTIVE_IN_JSON, (character) =>
-    [...Array(character.length).keys()].map((i) => unicodeEscape(character.charCodeAt(i))).join(""),
-  );
-}
-
-function unicodeEscape(unit: number): string {
-  return `\\u${unit.toString(16).padStart(4, "0")}`;
+  return escapeJsonText(JSON.stringify(document, null, indent));
 }
 
 /** An error for programs: the shape of `--format json` on stderr. */

@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import type { MiddlewareHandler } from "hono";
 import { pino } from "pino";
 import { errorCode, errorMessage } from "../base/errors.ts";
+import { escapeJsonText } from "../base/terminal-text.ts";
 
 /** Facts about an event, e.g. `{ repository, tag }`. */
 export type LogFields = Readonly<Record<string, string | number | boolean | undefined>>;
@@ -38,10 +39,9 @@ export function createLog(options: { level: LogLevel | "silent"; write?: (line: 
     formatters: { level: (label: string) => ({ level: label }) },
   };
   // Synchronous: the line that explains a crash is the one that an asynchronous log would lose.
-  return pino(
-    settings,
-    options.write === undefined ? pino.destination({ fd: 2, sync: true }) : { write: options.write },
-  );
+  const stderr = options.write === undefined ? pino.destination({ fd: 2, sync: true }) : undefined;
+  const write = options.write ?? ((line) => stderr!.write(line));
+  return pino(settings, { write: (line) => write(escapeJsonText(line)) }); // it may quote what a client sent
 }
 
 /** The facts of anything thrown, for a log line. The text of an error names files and digests, never secrets. */

@@ -84,3 +84,13 @@ test("is silent when told", () => {
   log.error({}, "x");
   expect(lines()).toEqual([]);
 });
+
+test("writes nothing that acts on a terminal, however a client's text got into an error, and loses none of it", () => {
+  const written: string[] = [];
+  const log = createLog({ level: "info", write: (line) => void written.push(line) });
+  const hostile = "\u009b2J\u202e\u001b]0;x\u0007\u2028\u{e0041}";
+  log.warn(errorFields(new Error("refused", { cause: new Error(hostile) })), hostile);
+  expect(written).toHaveLength(1);
+  expect(written[0]).toMatch(/^[\u0020-\u007e]+\n$/);
+  expect(JSON.parse(written[0]!)).toMatchObject({ cause: hostile, msg: hostile });
+});
