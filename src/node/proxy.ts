@@ -31,10 +31,20 @@ function parseProxy(text: string | undefined): URL | undefined {
   if (text === undefined || text.trim() === "") return undefined;
   const address = text.includes("://") ? text.trim() : `http://${text.trim()}`;
   const url = URL.canParse(address) ? new URL(address) : undefined;
-  if (url?.protocol === "http:" || url?.protocol === "https:") return url;
+  if ((url?.protocol === "http:" || url?.protocol === "https:") && isDecodable(url)) return url;
   throw new FormatError("CONFIG_INVALID", "the proxy that the environment names is not an http or https address", {
-    hint: "Set HTTPS_PROXY and HTTP_PROXY to something like http://proxy.example:3128",
+    hint: "Set HTTPS_PROXY and HTTP_PROXY to something like http://proxy.example:3128; write a percent sign in a password as %25",
   });
+}
+
+/** User name and password may hold percent signs that encode nothing. */
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    for (const part of [username, password]) decodeURIComponent(part);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function parseNoProxy(list: string): FindExclusion {

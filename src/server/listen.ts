@@ -168,7 +168,13 @@ function bind(server: Server, options: ListenOptions): Promise<void> {
  */
 function localOnly(answer: RequestListener, allowedHosts: readonly string[]): RequestListener {
   return (request, response) => {
-    const host = hostName(request.headers.host);
+    const [named, ...others] = request.headersDistinct["host"] ?? [];
+    // Two names, or one in the request line as for proxies: others may take another one than we do.
+    if (others.length > 0 || !request.url?.startsWith("/")) {
+      refuse(request, response, 400, "a request names this server once, in its Host header");
+      return;
+    }
+    const host = hostName(named);
     if (host === undefined || (!isLoopbackHost(host) && !allowedHosts.includes(host))) {
       refuse(request, response, 421, `this server has no access control and does not answer to the name ${host ?? ""}`);
     } else if (isForeignPage(request)) {

@@ -50,11 +50,14 @@ describe("proxyFromEnvironment", () => {
     expect(find({ ...BOTH, NO_PROXY: list }, target) === undefined).toBe(excluded);
   });
 
-  it.each(["socks5://p:1", "http://", "://"])("refuses the proxy %s without showing it", (proxy) => {
-    expect(() => proxyFromEnvironment({ HTTPS_PROXY: proxy })).toThrow(
-      expect.objectContaining({ code: "CONFIG_INVALID" }),
-    );
-  });
+  it.each(["socks5://p:1", "http://", "://", "http://u:100%@p:1", "http://u%4:1@p"])(
+    "refuses the proxy %s without showing it",
+    (proxy) => {
+      expect(() => proxyFromEnvironment({ HTTPS_PROXY: proxy })).toThrow(
+        expect.objectContaining({ code: "CONFIG_INVALID" }),
+      );
+    },
+  );
 });
 
 describe("proxyAuthorization", () => {

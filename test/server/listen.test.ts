@@ -100,6 +100,15 @@ describe("without access control", () => {
   });
 
   test.each([
+    ["two Host headers", "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n"],
+    ["a name in the request line", "GET http://evil.example/ HTTP/1.1\r\nHost: localhost\r\n"],
+  ])("refuses %s, of which a proxy before it might take the other", async (_, head) => {
+    const server = await start();
+    expect(await raw(server, `${head}Connection: close\r\n\r\n`)).toMatch(/^HTTP\/1\.1 400 /);
+    expect(await status(server, { host: "localhost" })).toBe(200);
+  });
+
+  test.each([
     [{ origin: "https://evil.example" }, 403],
     [{ origin: "http://localhost:3000" }, 403],
     [{ origin: "null" }, 403],
