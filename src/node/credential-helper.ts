@@ -12,6 +12,8 @@ import type { Environment } from "./proxy.ts";
 
 /** A helper may ask a person to unlock a keychain. */
 const HELPER_TIMEOUT_MS = 60_000;
+/** What a helper has written is read in far less once it has ended. */
+const OUTPUT_GRACE_MS = 1_000;
 /** The longest tokens have some 10 kB. */
 const MAX_HELPER_OUTPUT = 256 * 1024;
 /** A file name without any path, so that a configuration cannot start other programs. */
@@ -100,6 +102,7 @@ function runHelper(run: HelperRun): Promise<HelperResult> {
     const child = spawn(program, [action], { env: { ...env }, shell: false, stdio: ["pipe", "pipe", "ignore"] });
     const fail = (problem: string, hint: string, cause?: unknown): void => {
       child.kill("SIGKILL");
+      child.stdout.destroy(); // what it started may hold the other end, and would keep this process alive
       clearTimeout(timer);
       reject(
         new RegistryError("CREDENTIALS_INVALID", `${program} ${problem}`, {
@@ -124,6 +127,8 @@ function runHelper(run: HelperRun): Promise<HelperResult> {
       const hint = "Install it, or change credsStore and credHelpers in Docker's config.json";
       fail(absent ? "is not installed" : "cannot be started", hint, error);
     });
+    // "close" comes when nobody holds its output any more; an agent that it started may hold it for days
+    child.on("exit", () => setTimeout(() => child.stdout.destroy(), OUTPUT_GRACE_MS).unref());
     child.on("close", (status) => {
       clearTimeout(timer);
       resolve({ status: status ?? -1, output: Buffer.concat(chunks).toString("utf8") });

@@ -217,6 +217,17 @@ describe("credential helpers", () => {
     expect(await credentials.get("ghcr.io")).toEqual({ kind: "identity-token", token: "refresh" });
   });
 
+  it("does not wait for an agent that a helper starts and that keeps its output open", async () => {
+    const answer = `echo '{"Username":"ann","Secret":"s"}'`;
+    await installHelper("one", `#!/bin/sh\nsleep 30 &\necho $! > "${home}/agent"\n${answer}\n`);
+    await docker({ credsStore: "one" });
+    try {
+      expect(await credentials.get("ghcr.io")).toEqual({ kind: "basic", username: "ann", password: "s" });
+    } finally {
+      process.kill(Number(await readFile(join(home, "agent"), "utf8")));
+    }
+  });
+
   it.each<[string, string | undefined, string]>([
     ["is not installed", undefined, "is not installed"],
     ["fails", "#!/bin/sh\necho canary; echo canary >&2; exit 3\n", "failed with status 3"],
