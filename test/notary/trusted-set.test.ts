@@ -3,7 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { utf8Encode } from "../../src/base/bytes.ts";
 import { keyIdOf, methodFor, resolveKeys, schemeFor, toNotaryKey } from "../../src/notary/public-keys.ts";
 import { NotaryTrustedSet } from "../../src/notary/trusted-set.ts";
-import { createHarness } from "../support/notary-harness.ts";
+import { createHarness, refusalOf } from "../support/notary-harness.ts";
 import { certifiedKey, GUN, NotaryRepository, NOW, plainKey } from "../support/notary-repository.ts";
 
 let repository: NotaryRepository;
@@ -62,6 +62,24 @@ describe("the trusted set", () => {
     await expect(newer).rejects.toMatchObject({ code: "METADATA_TAMPERED", role: "targets/a" });
     expect(set.hasDelegation("targets/a")).toBe(false);
   });
+});
+
+describe("a document", () => {
+  it.each(["root", "timestamp", "snapshot", "targets"])(
+    "of %s that says it is of another kind is refused, though its own keys signed it",
+    async (role) => {
+      const harness = createHarness(repository);
+      await harness.update();
+      const back = repository.checkpoint();
+      repository.edits.set(role, (signed) => {
+        signed["_type"] = signed["_type"] === "Snapshot" ? "Timestamp" : "Snapshot";
+      });
+      await repository.publish(role);
+      expect(await refusalOf(harness)).toMatchObject({ code: "METADATA_INVALID" });
+      back();
+      await expect(harness.update()).resolves.toBeDefined();
+    },
+  );
 });
 
 describe("keys of a document", () => {
