@@ -24,9 +24,10 @@ async function swapKeys(rig: Rig, role: string, to: Person): Promise<void> {
   const delegations: Delegations = {
     ...former,
     keys: new Map([...former.keys, [to.key.id, to.key]]),
-    roles: [{ ...former.roles.find(({ name }) => name === role)!, keyIds: [to.key.id] }].concat(
-      former.roles.filter(({ name }) => name !== role),
-    ),
+    roles: [
+      { ...former.roles.find(({ name }) => name === role)!, keyIds: [to.key.id] },
+      ...former.roles.filter(({ name }) => name !== role),
+    ],
   };
   draft.update("targets", { ...targets, delegations });
   const { pending } = await signPending(base, pendingOf(draft, env.now), env.signing);
