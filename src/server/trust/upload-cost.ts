@@ -1,4 +1,5 @@
 /** What uploads may cost the server before it knows who sent them: the memory of all, and the parsing of each. */
+import { setImmediate } from "node:timers/promises";
 import { MAX_JSON_DEPTH } from "../../base/json.ts";
 import { ApiError } from "./errors.ts";
 
@@ -98,6 +99,7 @@ export class ValidationBudget {
       this.letIn();
     });
     try {
+      await setImmediate(); // requests that wait meanwhile have their turn between two validations
       return await work();
     } finally {
       this.used -= values;
