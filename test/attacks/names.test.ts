@@ -53,17 +53,11 @@ const NAMES = {
 };
 
 describe.each(Object.entries(NAMES))("%s", (_, name) => {
-  it("is refused as a reference, to pull and to push", async () => {
-    await refusedUnsent(["pull", name], "REFERENCE_INVALID");
-    await refusedUnsent(["push", join(app.victim.home, "new.wasm"), name], "REFERENCE_INVALID");
-  });
-
-  it("is refused as a repository, a tag and a digest", async () => {
+  it("is refused as a reference, a repository and a tag", async () => {
     const { host } = app.registry;
-    // after the host, a leading slash is an empty part of the path
-    await refusedUnsent(["pull", `${host}/${name}`], "REFERENCE_INVALID");
+    await refusedUnsent(["pull", name], "REFERENCE_INVALID");
+    await refusedUnsent(["push", join(app.victim.home, "new.wasm"), `${host}/${name}`], "REFERENCE_INVALID");
     await refusedUnsent(["pull", `${host}/${NAME}:${name}`], "REFERENCE_INVALID");
-    await refusedUnsent(["pull", `${host}/${NAME}@${name}`], "REFERENCE_INVALID");
   });
 
   it("is refused as a collection's name", async () => {

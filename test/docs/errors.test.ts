@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { KIND_OF_CODE } from "../../src/base/errors.ts";
-import { errorsPage } from "../../src/cli/error-reference.ts";
+import { errorsPage } from "../../src/cli/reference.ts";
 import { EXIT_STATUS } from "../../src/cli/exit-status.ts";
 
 const page = await readFile(new URL("../../docs/reference/errors.md", import.meta.url), "utf8");

@@ -8,7 +8,7 @@ import type { ErrorCode } from "../../src/base/errors.ts";
 import { runCli, type CliOptions, type CliResult } from "./cli.ts";
 
 /** Secrets that are in reach of every run and must never come out of it. */
-export const SECRETS = {
+const SECRETS = {
   passphrase: "canary-passphrase-4711",
   password: "canary-password-0815",
   user: "alice",
