@@ -55,9 +55,10 @@ function changeOf(one: Step, pool: readonly Person[]): TufChange {
       const remove = one.add === one.remove ? [] : [pool[one.remove]!.key.id];
       return { action: "keys", role: of, add: [pool[one.add]!.key], remove, threshold };
     }
-    default:
-      return { action: "renew", role: one.role };
+    case "renew":
+      break;
   }
+  return { action: "renew", role: one.role };
 }
 
 test("whatever is published in whatever order, clients new and old follow; what is refused changes nothing", async () => {
