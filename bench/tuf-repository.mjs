@@ -25,7 +25,9 @@ function sorted(value) {
 }
 
 function write(file, signed) {
-  const text = JSON.stringify(sorted({ expires: "2040-01-01T00:00:00Z", spec_version: "1.0.34", version: 1, ...signed }));
+  const text = JSON.stringify(
+    sorted({ expires: "2040-01-01T00:00:00Z", spec_version: "1.0.34", version: 1, ...signed }),
+  );
   const sig = sign(null, Buffer.from(text), privateKey).toString("hex");
   const bytes = Buffer.from(`{"signatures":[{"keyid":"${keyid}","sig":"${sig}"}],"signed":${text}}`);
   writeFileSync(join(metadata, file), bytes);

@@ -57,13 +57,9 @@ export interface DocumentRequest {
 /** Reads a trust server's address. @throws {UsageError} USAGE */
 export function parseTrustServer(text: string): string {
   const fail = (reason: string): never => {
-    throw new UsageError(
-      "USAGE",
-      `${quoteAddress(text)} is not the address of a trust server: ${reason}`,
-      {
-        hint: "It looks like https://notary.example.com:4443",
-      },
-    );
+    throw new UsageError("USAGE", `${quoteAddress(text)} is not the address of a trust server: ${reason}`, {
+      hint: "It looks like https://notary.example.com:4443",
+    });
   };
   if (!URL.canParse(text)) return fail("it is no URL");
   const url = new URL(text);

@@ -268,7 +268,7 @@ export class TufPublisher {
     const access = await this.reach(collection, options);
     if (access.anchor !== undefined) return access;
     throw new TrustError("TRUST_NOT_FOUND", `there is no collection in ${this.options.store.location}`, {
-      hint: "Make one with `wasm-to-oci trust init`",
+      hint: "Create it first",
       details: { collection },
     });
   }

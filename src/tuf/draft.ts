@@ -47,13 +47,13 @@ export class TufDraft {
     if (known !== undefined) return known;
     const delegators = this.delegatorsOf(role);
     if (role !== "targets" && delegators.length === 0) {
-      throw refused(role, "there is no such role", "List the roles with `wasm-to-oci trust status`");
+      throw refused(role, "there is no such role", "The collection's status lists the roles");
     }
     const loaded = await this.base?.loadAny(role);
     if (loaded !== undefined) return loaded.signed;
     const fault = this.base?.unusable.get(role);
     if (fault === undefined) return emptyTargets();
-    const hint = "Its key holders can publish it again with `wasm-to-oci trust repair`";
+    const hint = "Its key holders can sign it again (repair)";
     throw refused(role, `its published metadata cannot be used: ${fault.message}`, hint);
   }
 

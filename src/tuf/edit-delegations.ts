@@ -232,7 +232,7 @@ function sameKeys(a: RoleKeys, b: RoleKeys): boolean {
 }
 
 function missing(role: string): never {
-  throw refused(role, "there is no such delegation", "List them with `wasm-to-oci trust status`");
+  throw refused(role, "there is no such delegation", "The collection's status lists them");
 }
 
 function unique(values: readonly string[]): string[] {

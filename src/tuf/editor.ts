@@ -104,7 +104,7 @@ class TargetEdits {
     throw refused(
       role,
       `it may not sign ${JSON.stringify(name)}, or not by its delegators' leave`,
-      "Add the path with `wasm-to-oci trust delegate`, or sign in another role",
+      "Add the path to the delegation, or sign in another role",
     );
   }
 

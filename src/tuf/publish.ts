@@ -139,7 +139,7 @@ export async function checkAbsent(store: TufPublisherStore, signal?: AbortSignal
   for (const file of [metadataFile("root", 1), metadataFile("timestamp")]) {
     if ((await store.metadata({ file, limit: 512_000, signal })) === undefined) continue;
     throw new TrustError("TRUST_EXISTS", `there is a collection already in ${store.location}`, {
-      hint: "See what it is with `wasm-to-oci trust status`",
+      hint: "Its status says what it is",
     });
   }
 }
@@ -151,7 +151,7 @@ export async function readBase(
 ): Promise<PublishedCollection> {
   if (anchor === undefined) {
     throw new TrustError("TRUST_NOT_FOUND", `there is no collection in ${store.location}`, {
-      hint: "Make one with `wasm-to-oci trust init`",
+      hint: "Create it first",
     });
   }
   const base = await loadPublished(store, { anchor, floors, signal });
@@ -182,7 +182,7 @@ async function readBack(
       `the new trust data was written to ${access.store.location}, and could not be read back: ${errorMessage(error)}`,
       {
         cause: error,
-        hint: "Check the place, then run `wasm-to-oci trust status`",
+        hint: "Check the place, then the collection's status",
         details: { published: true, roles: files.map(({ role }) => role) },
       },
     );

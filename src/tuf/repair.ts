@@ -108,7 +108,7 @@ export async function revocation(draft: TufDraft, options: RevokeOptions): Promi
   const { fingerprint, replacement, resetVersions = false } = options;
   if (!/^[0-9a-f]{64}$/.test(fingerprint)) {
     throw new UsageError("USAGE", `${JSON.stringify(fingerprint.slice(0, 80))} is no fingerprint of a key`, {
-      hint: "See `wasm-to-oci trust status`",
+      hint: "The collection's status says what is left",
     });
   }
   const changes: TufChange[] = [];

@@ -161,7 +161,7 @@ export async function publishStaged(
       const list = await describeRequirements(missing);
       throw new TrustError("SIGNATURE_THRESHOLD", `what is staged lacks signatures: ${list.join("; ")}`, {
         role: missing[0]!.role,
-        hint: "Ask them to run `wasm-to-oci trust sign`",
+        hint: "Ask them to review and sign the staged document",
         details: { missing: list },
       });
     }
@@ -271,7 +271,7 @@ async function baseOf(
 
 function notThere(): never {
   throw new TrustError("TRUST_NOT_FOUND", "there is no collection to change", {
-    hint: "Make one with `wasm-to-oci trust init`",
+    hint: "Create it first",
   });
 }
 
