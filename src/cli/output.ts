@@ -99,7 +99,12 @@ export class Output {
 
   /** Says what a person should know although all went well. */
   warn(line: string): void {
-    if (this.shows("warn")) this.say(`${this.paint("warning:", YELLOW)} ${escapeTerminal(line)}`);
+    if (this.shows("warn")) this.warnAlways(line);
+  }
+
+  /** The same, whatever `--log` says. */
+  warnAlways(line: string): void {
+    this.say(`${this.paint("warning:", YELLOW)} ${escapeTerminal(line)}`);
   }
 
   debug(line: string): void {

@@ -9,8 +9,14 @@ import type { Session } from "./session.ts";
 /** Warns of everything that a report notes; with `--format json` the document has it. */
 export function sayNotes({ out }: Context, notes: readonly Note[]): void {
   if (out.format === "json") return;
-  for (const note of notes) out.warn(note.message);
+  for (const { code, message } of notes) {
+    if (ALWAYS_SAID.has(code)) out.warnAlways(message);
+    else out.warn(message);
+  }
 }
+
+/** What was not checked is said on every run, however quiet. */
+const ALWAYS_SAID: ReadonlySet<string> = new Set(["unverified", "first-use"]);
 
 /** The checks of a report as a short list for people. */
 export function checkLines(report: VerificationReport): string[] {

@@ -68,6 +68,15 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+/** Refuses to be reachable from elsewhere. @throws {UsageError} LISTEN_REFUSED */
+export function requireLoopback(host: string): void {
+  if (isLoopbackHost(host)) return;
+  throw new UsageError("LISTEN_REFUSED", `refusing to listen on ${host} without access control`, {
+    hint: "Everybody who reaches this address could replace what is stored: listen on 127.0.0.1",
+    details: { host },
+  });
+}
+
 /**
  * Serves an app.
  *
@@ -81,12 +90,7 @@ export interface RunningServer {
  * ```
  */
 export async function listen(app: ServedApp, options: ListenOptions): Promise<RunningServer> {
-  if (options.accessControl !== true && !isLoopbackHost(options.host)) {
-    throw new UsageError("LISTEN_REFUSED", `refusing to listen on ${options.host} without access control`, {
-      hint: "Everybody who reaches this address could replace what is stored: listen on 127.0.0.1, or set up access control",
-      details: { host: options.host },
-    });
-  }
+  if (options.accessControl !== true) requireLoopback(options.host);
   const respond = getRequestListener((request, env) => app.fetch(request, env), { overrideGlobalObjects: false });
   const answer: RequestListener = (request, response) => {
     respond(request, response).catch(() => response.destroy());

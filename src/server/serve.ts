@@ -7,7 +7,7 @@ import type { Clock } from "../base/runtime.ts";
 import { openLocalCa, registerLocalCa } from "../node/local-ca.ts";
 import { lockDataDir } from "./data-dir.ts";
 import { startCertificateRenewal } from "./certificate-renewal.ts";
-import { listen, type TlsCertificate } from "./listen.ts";
+import { listen, requireLoopback, type TlsCertificate } from "./listen.ts";
 import type { Log } from "./log.ts";
 import { createRegistryApp } from "./registry/app.ts";
 import { openRegistryStore } from "./registry/file-store.ts";
@@ -77,6 +77,7 @@ export async function serve(options: ServeOptions): Promise<RunningServers> {
 
 async function start(options: ServeOptions, started: Started): Promise<RunningServers> {
   const { dataDir, trustDir, log, host = "127.0.0.1", now = () => new Date() } = options;
+  requireLoopback(host); // before anything is made
   const release = await lockDataDir(dataDir);
   started.push(async () => release());
 

@@ -5,9 +5,6 @@ import type { ResolvedKey } from "../notary/public-keys.ts";
 import { verifiedRoles, type NotaryState } from "../notary/state.ts";
 import type { KeyReport, RoleReport, SignedTarget, TrustedCollection } from "./source.ts";
 
-/** Notary's tools warn from half a year before a role expires; the server renews its own timestamp in time. */
-const NEAR_EXPIRY_MS = 183 * 86_400_000;
-
 /**
  * @param order in which roles are searched for a name
  * @param more warnings besides those of the metadata itself
@@ -60,10 +57,6 @@ function signedTarget({ name, meta, role }: FoundTarget): SignedTarget {
 
 function warningsOf(state: NotaryState): string[] {
   const warnings: string[] = [];
-  for (const { role, expires } of verifiedRoles(state)) {
-    if (role === "timestamp" || expires.getTime() - state.checkedAt.getTime() > NEAR_EXPIRY_MS) continue;
-    warnings.push(`${role} expires on ${expires.toISOString().slice(0, 10)}; its key holder should sign it again`);
-  }
   for (const [role, { fault }] of state.delegations) {
     if (fault !== undefined) warnings.push(`${role} cannot be used: ${fault.message}`);
   }

@@ -9,8 +9,8 @@ import type { Coverage } from "./coverage.ts";
 import type { SignedTarget, TrustedCollection } from "./source.ts";
 import { hasSoundBinding, readBinding } from "./target-custom.ts";
 
-/** A week: long enough to act, short enough not to be noise. */
-const NEAR_EXPIRY_MS = 7 * 24 * 60 * 60 * 1000;
+/** A month: long enough to find the key holders, short enough not to be noise. Servers renew timestamps by themselves. */
+const NEAR_EXPIRY_MS = 30 * 24 * 60 * 60 * 1000;
 
 /** Finds the target of a tag. @throws {TrustError} TARGET_NOT_FOUND */
 export function findTarget(collection: TrustedCollection, name: string, reference: string): SignedTarget {
@@ -127,7 +127,7 @@ export function trustNotes(collection: TrustedCollection, now: Date): Note[] {
     if (left > NEAR_EXPIRY_MS || role.role === "timestamp") continue;
     notes.push({
       code: "near-expiry",
-      message: `${role.role} of ${collection.name} expires ${role.expires.toISOString()}`,
+      message: `${role.role} of ${collection.name} expires ${role.expires.toISOString()}; its key holder should sign it again`,
     });
   }
   return notes;

@@ -67,8 +67,9 @@ describe("the article's lines", () => {
 
   it("deliver an unsigned module, and say on every run that it is unverified", async () => {
     expect(await served.run(["push", "testdata/hello.wasm", reference("plain:v1")])).toMatchObject({ status: 0 });
-    for (let i = 0; i < 2; i++) {
-      const { status, stderr } = await served.run(["pull", reference("plain:v1"), "-o", "plain.wasm"]);
+    for (const level of ["info", "info", "error", "fatal"]) {
+      const words = ["pull", reference("plain:v1"), "-o", "plain.wasm", "--log", level];
+      const { status, stderr } = await served.run(words);
       expect(status).toBe(0);
       expect(stderr).toContain("warning: ");
       expect(stderr).toContain("delivered unverified");

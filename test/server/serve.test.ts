@@ -1,4 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -95,6 +104,7 @@ describe("serve", () => {
 
   it("refuses to listen where others could reach it", async () => {
     await expect(start({ host: "0.0.0.0" })).rejects.toMatchObject({ code: "LISTEN_REFUSED" });
+    expect(existsSync(join(dataDir, "online-keys.key"))).toBe(false); // refused before anything was made
     await expect(start()).resolves.toBeDefined();
   });
 
