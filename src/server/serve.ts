@@ -61,7 +61,7 @@ export interface RunningServers {
  *
  * @example
  * ```ts
- * const servers = await serve({ dataDir: "/var/lib/wasm-to-oci", trustDir: "/root/.wasm-to-oci", log });
+ * const servers = await serve({ dataDir: "/var/lib/wasm-to-oci", trustDir: "/var/lib/wasm-to-oci/trust", log });
  * process.once("SIGTERM", () => servers.close());
  * ```
  */
