@@ -10,8 +10,13 @@ import { buildRegistryProgram, type RegistryProcess, type RegistryProgram } from
 
 const MiB = 1024 * 1024;
 const SIZE = 256 * MiB;
-/** What the registry may need above what it has before the first byte, whatever a blob's size. */
-const BOUND = 64 * MiB;
+/**
+ * What the registry may need above what it has before the first byte, whatever a blob's size. From Node 24 on the
+ * engine lets about 64 MiB of buffers that were read from sockets pile up before it collects them.
+ */
+const BOUND = (Number(process.versions.node.split(".")[0]) >= 24 ? 128 : 64) * MiB;
+/** What a second blob of that size may need above the first: nothing that grows with it. */
+const NEXT_BOUND = 16 * MiB;
 
 let program: RegistryProgram;
 let dir: string;
@@ -54,7 +59,9 @@ describe.skipIf(process.platform !== "linux")("a blob of 256 MiB", { timeout: 30
     const name = digest();
     const base = registry.peakMemory();
     expect(await upload(`/v2/a/blobs/uploads/?digest=${name}`, "POST", false)).toBe(201);
+    const afterFirst = registry.peakMemory();
     expect(await upload(`/v2/b/blobs/uploads/?digest=${name}`, "POST", true)).toBe(201);
+    expect(registry.peakMemory() - afterFirst).toBeLessThan(NEXT_BOUND);
     const answer = await fetch(`${registry.url}/v2/a/blobs/${name}`);
     const hash = createHash("sha256");
     for await (const chunk of answer.body as unknown as AsyncIterable<Uint8Array>) hash.update(chunk);
