@@ -11,12 +11,13 @@ import { buildRegistryProgram, type RegistryProcess, type RegistryProgram } from
 const MiB = 1024 * 1024;
 const SIZE = 256 * MiB;
 /**
- * What the registry may need above what it has before the first byte, whatever a blob's size. From Node 24 on the
- * engine lets about 64 MiB of buffers that were read from sockets pile up before it collects them.
+ * What the registry may need above what it has before the first byte, whatever a blob's size: half of this blob.
+ * The engine lets some 64 MiB of buffers that were read from sockets pile up before it collects them, more on
+ * Node 24 than on 20, and more on a busy machine.
  */
-const BOUND = (Number(process.versions.node.split(".")[0]) >= 24 ? 128 : 64) * MiB;
+const BOUND = 128 * MiB;
 /** What a second blob of that size may need above the first: nothing that grows with it. */
-const NEXT_BOUND = 16 * MiB;
+const NEXT_BOUND = 32 * MiB;
 
 let program: RegistryProgram;
 let dir: string;
