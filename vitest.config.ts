@@ -12,6 +12,8 @@ export default defineConfig({
     reporters: process.env["CI"] ? ["default", ["json", { outputFile: results }]] : ["default"],
     coverage: { provider: "v8", include: ["src/**"] },
     setupFiles: ["test/support/fast-check.ts"],
+    // Other people's programs, signals, memory and time on a busy machine: one more try in CI, none at home.
+    retry: process.env["CI"] === undefined ? 0 : 1,
     testTimeout: 60_000,
     hookTimeout: 120_000,
     projects: [
@@ -19,16 +21,7 @@ export default defineConfig({
         extends: true,
         test: { name: "source", include: ["test/**/*.test.ts"], exclude: [...BUILT, "test/browser/**"] },
       },
-      {
-        extends: true,
-        test: {
-          name: "built",
-          include: BUILT,
-          globalSetup: ["test/support/build.ts"],
-          // Other people's programs, signals and ports: one more try where nobody watches, none at home.
-          retry: process.env["CI"] === undefined ? 0 : 1,
-        },
-      },
+      { extends: true, test: { name: "built", include: BUILT, globalSetup: ["test/support/build.ts"] } },
     ],
   },
 });
