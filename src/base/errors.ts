@@ -83,6 +83,8 @@ const TRUST_CODES = {
   TARGET_NOT_FOUND: "unsigned",
   TARGET_MISMATCH: "tampered",
   TAG_MISMATCH: "tampered",
+  CONTRACT_MISMATCH: "tampered",
+  CONTRACT_WIDENED: "untrusted",
   METADATA_TAMPERED: "tampered",
   METADATA_EXPIRED: "expired",
   METADATA_ROLLED_BACK: "rolled-back",

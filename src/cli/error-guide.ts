@@ -191,6 +191,14 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
     meaning: "a tag names something else than what was signed",
     remedy: TELL_PUBLISHER,
   },
+  CONTRACT_MISMATCH: {
+    meaning: "a module imports or exports something else than its signed contract says",
+    remedy: TELL_PUBLISHER,
+  },
+  CONTRACT_WIDENED: {
+    meaning: "a new version wants more of its host than the one before, and the policy asks for approval",
+    remedy: "See what it wants with `wasm-to-oci diff OLD NEW`; if that is right, run the command again with --approve",
+  },
   METADATA_TAMPERED: {
     meaning: "metadata is not the file that signed metadata names: changed, or of another moment",
     remedy: "Try again once, somebody may have published just now; if it stays so, tell the server's operator",

@@ -1,15 +1,17 @@
 /**
  * What this project writes into a target's `custom`: the manifests that were signed together with the
- * module's bytes. It lets a consumer verify the whole artifact, and tells a publish that is under way from an
- * attack on the tag.
+ * module's bytes, and the module's contract. It lets a consumer verify the whole artifact, tells a publish that is
+ * under way from an attack on the tag, and lets a policy decide before the download.
  */
 import { parseDigest, type Digest } from "../base/digest.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../base/json.ts";
 import { JsonCursor } from "../base/json-cursor.ts";
 import { TrustError } from "../base/errors.ts";
+import { contractJson, readContract, type Contract } from "./contract.ts";
 
 /** Our member of `custom`; other members belong to other tools and are kept. */
 const MEMBER = "wasm-to-oci";
+const MEMBERS = ["manifests", "replaces", "contract"] as const;
 
 /** A module in several formats and registries has a few manifests; more means something is wrong. */
 const MAX_MANIFESTS = 64;
@@ -19,6 +21,8 @@ export interface TargetBinding {
   readonly manifests: readonly Digest[];
   /** The manifest that the tag named before this mapping was published. */
   readonly replaces?: Digest | undefined;
+  /** What the module imports and exports; absent where an older version signed. */
+  readonly contract?: Contract | undefined;
 }
 
 /** Adds our member to a target's `custom`, keeping what others wrote there. */
@@ -26,6 +30,7 @@ export function withBinding(custom: JsonValue | undefined, binding: TargetBindin
   const merged: JsonObject = Object.assign(Object.create(null) as JsonObject, isJsonObject(custom) ? custom : {});
   const member: JsonObject = { manifests: [...binding.manifests] };
   if (binding.replaces !== undefined) member["replaces"] = binding.replaces;
+  if (binding.contract !== undefined) member["contract"] = contractJson(binding.contract);
   merged[MEMBER] = member;
   return merged;
 }
@@ -47,11 +52,16 @@ export function readBinding(custom: JsonValue | undefined, target: string): Targ
         details: { target },
       },
     );
-  const cursor = new JsonCursor(custom[MEMBER], fault, `custom["${MEMBER}"]`).object(["manifests", "replaces"]);
+  const cursor = new JsonCursor(custom[MEMBER], fault, `custom["${MEMBER}"]`).object(MEMBERS);
   const manifests = cursor.field("manifests").array(MAX_MANIFESTS).map(readDigest);
   if (manifests.length === 0) cursor.field("manifests").fail("lists no manifest");
   const replaces = cursor.field("replaces");
-  return { manifests, replaces: replaces.absent ? undefined : readDigest(replaces) };
+  const contract = cursor.field("contract");
+  return {
+    manifests,
+    replaces: replaces.absent ? undefined : readDigest(replaces),
+    contract: contract.absent ? undefined : readContract(contract),
+  };
 }
 
 /** Tells whether a target can be bound at all. In a search, one that is broken must not stand before all others. */
