@@ -2,8 +2,10 @@
  * What is attached to a manifest: the referrers API, and the tag that stands in for it in older registries.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers
  */
+import { utf8Encode } from "../base/bytes.ts";
 import { digestAlgorithm, digestHex, type Digest } from "../base/digest.ts";
-import { FormatError } from "../base/errors.ts";
+import { FormatError, RegistryError } from "../base/errors.ts";
+import { isJsonObject, parseJson, type JsonValue } from "../base/json.ts";
 import { repositoryScope } from "./auth.ts";
 import { nextPage } from "./location.ts";
 import { MAX_MANIFEST_BYTES, mediaTypeEssence, parseManifest } from "./manifest.ts";
@@ -14,6 +16,8 @@ import { MediaType, type Descriptor, type ReceivedManifest } from "./types.ts";
 /** Referrers in all: a thousand of them on one manifest is already a flood. */
 const MAX_REFERRERS = 10_000;
 const MAX_PAGES = 100;
+/** Writers of one list of referrers that may be faster than this one. */
+const MAX_ATTEMPTS = 5;
 
 export interface ReferrersOptions extends RequestOptions {
   /** Only those of this type. */
@@ -42,6 +46,31 @@ export class Referrers {
     const found = (await this.fromApi(digest, options)) ?? (await this.fromTag(digest, options));
     const { artifactType } = options;
     return artifactType === undefined ? found : found.filter((entry) => entry.artifactType === artifactType);
+  }
+
+  /**
+   * Makes a manifest that was uploaded appear in the list of its subject. A registry with the referrers API does so by
+   * itself; in others it is entered in the tag that stands in for it, which knows no locks: what another writer
+   * dropped is entered again.
+   *
+   * @throws {RegistryError} REGISTRY_REFUSED where the entry does not stay
+   */
+  async attach(subject: Digest, referrer: Descriptor, options: RequestOptions = {}): Promise<void> {
+    if ((await this.fromApi(subject, options)) !== undefined) return;
+    const tag = referrersTag(subject);
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const current = await this.manifests.get(tag, options);
+      if (current !== undefined && entriesOf(current).some(({ digest }) => digest === referrer.digest)) return;
+      await this.manifests.tag(withEntry(current, referrer), MediaType.ociIndex, tag, options);
+    }
+    throw new RegistryError(
+      "REGISTRY_REFUSED",
+      `${referrer.digest} does not stay in the list of what refers to ${subject}`,
+      {
+        hint: "Others write the same list at this moment; run the command again",
+        details: { tag },
+      },
+    );
   }
 
   /** Undefined where the registry has no referrers API. */
@@ -79,9 +108,34 @@ export class Referrers {
   }
 
   private async fromTag(digest: Digest, options: RequestOptions): Promise<Descriptor[]> {
-    const index = await this.manifests.get(`${digestAlgorithm(digest)}-${digestHex(digest)}`.slice(0, 128), options);
+    const index = await this.manifests.get(referrersTag(digest), options);
     return index === undefined ? [] : entriesOf(index);
   }
+}
+
+/** The tag that stands in for the referrers API: tags have at most 128 characters. */
+export function referrersTag(digest: Digest): string {
+  return `${digestAlgorithm(digest)}-${digestHex(digest)}`.slice(0, 128);
+}
+
+/** The list with one more entry; the others stay as they are, whatever members they have. */
+function withEntry(
+  current: ReceivedManifest | undefined,
+  { mediaType, digest, size, ...more }: Descriptor,
+): Uint8Array {
+  const former = current === undefined ? undefined : parseJson(current.bytes);
+  const entries = isJsonObject(former) && Array.isArray(former["manifests"]) ? former["manifests"] : [];
+  const { artifactType, annotations } = more;
+  const entry: JsonValue = {
+    mediaType,
+    digest,
+    size,
+    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(annotations === undefined ? {} : { annotations: { ...annotations } }),
+  };
+  const base = isJsonObject(former) ? former : { schemaVersion: 2, mediaType: MediaType.ociIndex };
+  const index = { ...base, manifests: [...entries, entry] };
+  return utf8Encode(JSON.stringify(index));
 }
 
 function entriesOf(received: ReceivedManifest): readonly Descriptor[] & Descriptor[] {

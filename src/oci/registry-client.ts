@@ -9,6 +9,7 @@ import type { Runtime } from "../base/runtime.ts";
 import { escapeUntrusted } from "../base/untrusted-text.ts";
 import { createRegistryAuth, type CredentialSource } from "./auth.ts";
 import { Blobs } from "./blobs.ts";
+import type { ContentStore, ContentStores } from "./content-store.ts";
 import { Manifests, type RequestOptions } from "./manifests.ts";
 import { isRepositoryName, registryApiHost, type Reference } from "./reference.ts";
 import { Referrers } from "./referrers.ts";
@@ -29,15 +30,8 @@ export interface RegistryClientOptions {
   readonly retry?: Partial<RetryPolicy> | undefined;
 }
 
-/** One repository of one registry. */
-export interface Repository {
-  /** Registry and path, e.g. `ghcr.io/acme/app`. */
-  readonly name: string;
-  readonly blobs: Blobs;
-  readonly manifests: Manifests;
-  readonly tags: Tags;
-  readonly referrers: Referrers;
-}
+/** One repository of one registry; its name is registry and path, e.g. `ghcr.io/acme/app`. */
+export type Repository = ContentStore;
 
 /**
  * @example
@@ -47,7 +41,7 @@ export interface Repository {
  * const manifest = await repository.manifests.get("v1");
  * ```
  */
-export class RegistryClient {
+export class RegistryClient implements ContentStores {
   private readonly options: RegistryClientOptions;
   private readonly retry: RetryPolicy;
   private readonly connections = new Map<string, RegistryConnection>();
