@@ -18,7 +18,8 @@ export type ErrorKind =
   | "unsigned"
   | "untrusted"
   | "expired"
-  | "rolled-back";
+  | "rolled-back"
+  | "refused";
 
 /** The caller asked for something that has no meaning, or left something out. */
 const USAGE_CODES = {
@@ -46,6 +47,8 @@ const FORMAT_CODES = {
   KEY_INVALID: "invalid",
   CERTIFICATE_INVALID: "invalid",
   CONFIG_INVALID: "invalid",
+  POLICY_INVALID: "invalid",
+  POLICY_AMBIGUOUS: "invalid",
 } as const satisfies Record<string, ErrorKind>;
 
 /** The network between us and a server, or what came over it. */
@@ -99,6 +102,8 @@ const TRUST_CODES = {
   DELEGATION_REFUSED: "denied",
   PUBLISH_REFUSED: "failure",
   PUBLISH_UNREADABLE: "failure",
+  POLICY_REFUSED: "refused",
+  POLICY_TEST_FAILED: "failure",
 } as const satisfies Record<string, ErrorKind>;
 
 /** This machine's files. */

@@ -91,6 +91,14 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
     meaning: "a configuration file cannot be understood",
     remedy: "Mend the file that the message names",
   },
+  POLICY_INVALID: {
+    meaning: "a policy says something that it cannot mean, or that this version does not know",
+    remedy: "Mend the file at the place that the message names; until then nothing is pulled by it",
+  },
+  POLICY_AMBIGUOUS: {
+    meaning: "two entries of a policy match one reference, and neither is more specific than the other",
+    remedy: "Add an entry for just what both match, or make one pattern narrower",
+  },
   NETWORK: {
     meaning: "a connection could not be made or broke",
     remedy: "Check the address and the network, and run the command again: it goes on where it was",
@@ -258,6 +266,14 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
   PUBLISH_UNREADABLE: {
     meaning: "something was published and could not be read back",
     remedy: "Look with `wasm-to-oci trust status` before running the command again",
+  },
+  POLICY_REFUSED: {
+    meaning: "the policy here does not allow it, whoever signed it",
+    remedy: "`wasm-to-oci policy explain` shows which entry decides and what it demands",
+  },
+  POLICY_TEST_FAILED: {
+    meaning: "a policy does not decide as its tests expect",
+    remedy: "Look at the cases that failed, and mend the policy or the tests",
   },
   FILE_NOT_FOUND: {
     meaning: "a file or directory is not there",

@@ -16,6 +16,7 @@ export const EXIT_STATUS: Readonly<Record<"ok" | ErrorKind, number>> = {
   untrusted: 12,
   expired: 13,
   "rolled-back": 14,
+  refused: 15,
   interrupted: 130,
 };
 
@@ -35,6 +36,7 @@ export const EXIT_MEANING: Readonly<Record<"ok" | ErrorKind, string>> = {
   untrusted: "signed, but not by keys that are trusted here",
   expired: "trust data is no longer fresh",
   "rolled-back": "trust data is older than what was seen before",
+  refused: "signed and sound, but the policy here does not allow it",
   interrupted: "ended by a signal",
 };
 
