@@ -41,6 +41,7 @@ const FORMAT_CODES = {
   LIMIT_EXCEEDED: "invalid",
   WASM_INVALID: "invalid",
   MANIFEST_INVALID: "invalid",
+  LAYOUT_INVALID: "invalid",
   MODULE_AMBIGUOUS: "invalid",
   MODULE_MISSING: "invalid",
   METADATA_INVALID: "invalid",
@@ -102,6 +103,8 @@ const TRUST_CODES = {
   DELEGATION_REFUSED: "denied",
   PUBLISH_REFUSED: "failure",
   PUBLISH_UNREADABLE: "failure",
+  COPY_DESTINATION_NEWER: "conflict",
+  COPY_OTHER_COLLECTION: "conflict",
   POLICY_REFUSED: "refused",
   POLICY_TEST_FAILED: "failure",
 } as const satisfies Record<string, ErrorKind>;

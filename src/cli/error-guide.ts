@@ -67,6 +67,10 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
     meaning: "a registry served a manifest that breaks its specification",
     remedy: `${OPERATOR}. Push the module again if it is yours`,
   },
+  LAYOUT_INVALID: {
+    meaning: "an OCI layout, in a directory, an archive or a bundle, has something extra, missing or of a wrong kind",
+    remedy: "Do not use it: make it again from its source",
+  },
   MODULE_AMBIGUOUS: {
     meaning: "an artifact holds several modules",
     remedy: "Name the one that you want by its digest",
@@ -266,6 +270,14 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
   PUBLISH_UNREADABLE: {
     meaning: "something was published and could not be read back",
     remedy: "Look with `wasm-to-oci trust status` before running the command again",
+  },
+  COPY_DESTINATION_NEWER: {
+    meaning: "the destination of a copy has trust data that the source does not have, and would be rolled back",
+    remedy: "Copy from a source that is up to date, or in the other direction",
+  },
+  COPY_OTHER_COLLECTION: {
+    meaning: "the destination of a copy has the trust data of another collection",
+    remedy: "Copy to another repository; two collections cannot share one",
   },
   POLICY_REFUSED: {
     meaning: "the policy here does not allow it, whoever signed it",
