@@ -1,10 +1,11 @@
 /** Brings a module into an output in one pass over its bytes; may begin before it is known to be wanted. */
 import { concatBytes, hexEncode } from "./base/bytes.ts";
 import type { Digest } from "./base/digest.ts";
-import { InternalError } from "./base/errors.ts";
+import { FormatError, InternalError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
 import type { Repository } from "./oci/registry-client.ts";
+import { WasmScanner, type WasmInfo } from "./wasm/binary.ts";
 
 /**
  * Where a pulled module goes.
@@ -30,10 +31,17 @@ export interface Downloaded extends BlobAddress {
   readonly sha512: string;
 }
 
+/** What a downloaded module says about itself, or why nothing can be read of it. */
+export type ModuleScan = { readonly info: WasmInfo } | { readonly info: undefined; readonly fault: FormatError };
+
+export interface DownloadedModule extends Downloaded {
+  readonly scan: ModuleScan;
+}
+
 interface Attempt {
   readonly blob: BlobAddress;
   readonly abort: AbortController;
-  readonly done: Promise<Downloaded>;
+  readonly done: Promise<DownloadedModule>;
 }
 
 export class Download {
@@ -55,7 +63,7 @@ export class Download {
   }
 
   /** Gives the blob that is wanted: the one begun, or another, for which the first is dropped. */
-  async complete(repository: Repository, blob: BlobAddress, signal?: AbortSignal): Promise<Downloaded> {
+  async complete(repository: Repository, blob: BlobAddress, signal?: AbortSignal): Promise<DownloadedModule> {
     const begun = this.attempt;
     if (begun?.blob.digest === blob.digest && begun.blob.size === blob.size) return begun.done;
     if (begun !== undefined) {
@@ -82,16 +90,45 @@ export class Download {
     return { blob, abort, done };
   }
 
-  private async run(repository: Repository, blob: BlobAddress, signal: AbortSignal): Promise<Downloaded> {
+  private async run(repository: Repository, blob: BlobAddress, signal: AbortSignal): Promise<DownloadedModule> {
     const sha512 = this.runtime.createHasher("sha512");
+    const scanner = new TolerantScanner();
     let done = 0;
     for await (const chunk of repository.blobs.get(blob, { signal })) {
       sha512.update(chunk);
+      scanner.push(chunk);
       await this.output.write(chunk);
       done += chunk.length;
       this.onProgress?.({ phase: "downloading", subject: blob.digest, done, total: blob.size });
     }
-    return { digest: blob.digest, size: blob.size, sha512: hexEncode(sha512.digest()) };
+    return { digest: blob.digest, size: blob.size, sha512: hexEncode(sha512.digest()), scan: scanner.end() };
+  }
+}
+
+/** Reads along. What cannot be read is no failure of the download: the digests decide, and whoever wants the facts. */
+class TolerantScanner {
+  private readonly scanner = new WasmScanner();
+  private fault: FormatError | undefined;
+
+  push(chunk: Uint8Array): void {
+    if (this.fault === undefined) this.attempt(() => this.scanner.push(chunk));
+  }
+
+  end(): ModuleScan {
+    const info = this.fault === undefined ? this.attempt(() => this.scanner.end()) : undefined;
+    if (info !== undefined) return { info };
+    if (this.fault === undefined) throw new InternalError("a scan gave neither facts nor a fault");
+    return { info, fault: this.fault };
+  }
+
+  private attempt<T>(step: () => T): T | undefined {
+    try {
+      return step();
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      this.fault = error;
+      return undefined;
+    }
   }
 }
 
