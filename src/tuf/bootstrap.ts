@@ -1,7 +1,7 @@
 /** Finding a root to start from in a repository of which only root keys are known, or nothing. */
 import type { Bytes } from "../base/bytes.ts";
 import { FormatError } from "../base/errors.ts";
-import { DEFAULT_TUF_LIMITS } from "./client.ts";
+import { DEFAULT_TUF_LIMITS } from "./limits.ts";
 import { metadataFile } from "./names.ts";
 import type { TufRepository } from "./repository.ts";
 import type { Root } from "./schema.ts";

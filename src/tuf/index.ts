@@ -1,6 +1,7 @@
 /** wasm-to-oci/tuf: a TUF 1.0 client for programs that need no module, only verified targets. Runs everywhere. */
-export { TufClient, type Freshness, type RefreshReport, type TufClientOptions, type TufLimits } from "./client.ts";
+export { TufClient, type Freshness, type RefreshReport, type TufClientOptions } from "./client.ts";
 export { httpRepository, type HttpRepositoryOptions } from "./http-repository.ts";
+export type { TufLimits } from "./limits.ts";
 export { findInMap, parseMapFile, type AgreedTarget, type MapFile } from "./map-file.ts";
 export { decodeMetadata, encodeMetadata } from "./metadata.ts";
 export type { TufRepository } from "./repository.ts";

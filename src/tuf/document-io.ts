@@ -1,0 +1,127 @@
+/** Metadata between a repository, a store and one run of the workflow: what to ask for, and what to keep. */
+import { equalBytes, type Bytes } from "../base/bytes.ts";
+import { FormatError, StorageError, TrustError } from "../base/errors.ts";
+import type { TufLimits } from "./limits.ts";
+import { decodeMetadata } from "./metadata.ts";
+import { metadataFile } from "./names.ts";
+import type { TufRepository } from "./repository.ts";
+import type { MetadataType, MetaFile } from "./schema.ts";
+import type { TufStore } from "./store.ts";
+
+export interface DocumentIoOptions {
+  readonly repository: TufRepository;
+  readonly store: TufStore;
+  readonly limits: TufLimits;
+  /** Offline, the repository is asked for nothing. */
+  readonly online: boolean;
+  readonly signal: AbortSignal | undefined;
+}
+
+export class DocumentIo {
+  readonly store: TufStore;
+  readonly limits: TufLimits;
+  readonly online: boolean;
+  /** What is not a failure and should be known: a store that cannot be written. */
+  readonly warnings: string[] = [];
+  private readonly repository: TufRepository;
+  private readonly signal: AbortSignal | undefined;
+
+  constructor({ repository, store, limits, online, signal }: DocumentIoOptions) {
+    this.repository = repository;
+    this.store = store;
+    this.limits = limits;
+    this.online = online;
+    this.signal = signal;
+  }
+
+  /** A file of the repository; undefined where it says that it has none. */
+  fetch(role: string, version: number | undefined, limit: number): Promise<Bytes | undefined> {
+    return this.repository.metadata({ file: metadataFile(role, version), limit, signal: this.signal });
+  }
+
+  /**
+   * A document that other metadata lists.
+   *
+   * @param consistent whether its file is named after its version
+   * @param usual limit, where no length was signed
+   * @throws {TrustError} TRUST_WITHHELD; TRUST_UNAVAILABLE offline
+   */
+  async fetchExpected(role: string, expected: MetaFile, consistent: boolean, usual: number): Promise<Bytes> {
+    if (!this.online) {
+      throw new TrustError("TRUST_UNAVAILABLE", `the metadata of ${role} is not stored, and this is offline`, {
+        role,
+        hint: "Verify online once",
+      });
+    }
+    const limit = expected.length === undefined ? usual : Math.min(expected.length, this.limits.signedLength);
+    return (await this.fetch(role, consistent ? expected.version : undefined, limit)) ?? withheld(role);
+  }
+
+  /** Tries a stored document; offline its fault is the answer, online the repository may have a better one. */
+  async usable(use: () => Promise<unknown>): Promise<boolean> {
+    if (!this.online) {
+      await use();
+      return true;
+    }
+    return (await ignoringFaults(async () => (await use(), true))) ?? false;
+  }
+
+  async keepRoot(version: number, bytes: Bytes): Promise<void> {
+    await this.keep(() => this.store.writeRoot(version, bytes));
+  }
+
+  /** Keeps a document, unless another run has kept a newer one since this one looked. */
+  async keepRole(role: string, bytes: Bytes, seen: Bytes | undefined): Promise<void> {
+    await this.keep(() =>
+      this.store.update(role, (current) => {
+        const same = current === undefined || (seen !== undefined && equalBytes(current, seen));
+        return same || versionOf(current, role) <= versionOf(bytes, role) ? bytes : undefined;
+      }),
+    );
+  }
+
+  /** Notes that the repository's newest state was verified. */
+  async keepCheck(checkedAt: Date): Promise<void> {
+    await this.keep(() => this.store.writeRecord({ checkedAt }));
+  }
+
+  /** A place that cannot be written must not stop a verification: the floors stay where they were, and it is said. */
+  private async keep(write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      this.warnings.push(
+        `what was verified could not be stored, so the next run starts from older metadata: ${error.message}`,
+      );
+    }
+  }
+}
+
+/** Runs with stored bytes, whose faults only mean that they are of no use. */
+export async function ignoringFaults<T>(use: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await use();
+  } catch (error) {
+    if (error instanceof TrustError || error instanceof FormatError) return undefined;
+    throw error;
+  }
+}
+
+export function withheld(role: string): never {
+  throw new TrustError("TRUST_WITHHELD", `the repository does not have the metadata of ${role} that it must have`, {
+    role,
+    hint: "It is being published this very moment, damaged, or withheld; try again, and tell the publisher",
+  });
+}
+
+/** Stored bytes may be anything: what cannot be read has no version to defend. */
+function versionOf(bytes: Bytes, role: string): number {
+  const type: MetadataType = role === "timestamp" || role === "snapshot" ? role : "targets";
+  try {
+    return decodeMetadata(bytes, type, role).signed.version;
+  } catch (error) {
+    if (error instanceof FormatError) return 0;
+    throw error;
+  }
+}

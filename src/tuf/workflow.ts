@@ -1,0 +1,139 @@
+/**
+ * One run of the client workflow (specification §5): what to load next, from where, and what to keep. What may be
+ * trusted is decided by {@link TrustedSet}. Every document is checked in full before it is kept.
+ */
+import { equalBytes, type Bytes } from "../base/bytes.ts";
+import { FormatError, TrustError } from "../base/errors.ts";
+import { ignoringFaults, withheld, type DocumentIo } from "./document-io.ts";
+import type { MetaFile, Targets } from "./schema.ts";
+import type { TrustedSet, VerifiedRole } from "./trusted-set.ts";
+
+export class Workflow {
+  readonly set: TrustedSet;
+  readonly io: DocumentIo;
+  /** Roles that are being loaded, so that two searches at once ask once. */
+  private readonly loading = new Map<string, Promise<VerifiedRole<Targets>>>();
+
+  constructor(set: TrustedSet, io: DocumentIo) {
+    this.set = set;
+    this.io = io;
+  }
+
+  /** Verifies the top-level roles, from an anchor on. */
+  async execute(anchor: Bytes): Promise<void> {
+    await this.updateRoot(anchor);
+    await this.updateTimestamp();
+    await this.updateSnapshot();
+    await this.load(this.set.topRole, undefined);
+  }
+
+  /** A targets role, verified for its delegator; loaded where it was not yet (§5.6). */
+  load(role: string, delegator: string | undefined): Promise<VerifiedRole<Targets>> {
+    const known = this.set.targets(role, delegator);
+    if (known !== undefined) return Promise.resolve(known);
+    const name = JSON.stringify([role, delegator ?? null]);
+    const loading = this.loading.get(name) ?? this.loadTargets(role, delegator);
+    this.loading.set(name, loading);
+    const done = (): void => void this.loading.delete(name);
+    loading.then(done, done);
+    return loading;
+  }
+
+  /** §5.3: from the anchor through the stored roots to the newest one. */
+  private async updateRoot(anchor: Bytes): Promise<void> {
+    const { set, io } = this;
+    await set.startFrom(anchor);
+    for (let stored = await this.nextStoredRoot(); stored !== undefined; stored = await this.nextStoredRoot()) {
+      const bytes = stored;
+      const followed = await ignoringFaults(async () => {
+        await set.advanceRoot(bytes, "cache");
+        return true;
+      });
+      if (followed === undefined) break; // damaged or another repository's: the repository has the last word
+    }
+    if (io.online) {
+      await this.followRoots();
+      const { bytes, signed } = set.root.document;
+      const kept = await io.store.readRoot(signed.version);
+      if (kept === undefined || !equalBytes(kept, bytes)) await io.keepRoot(signed.version, bytes);
+    }
+    set.settleRoot();
+  }
+
+  private nextStoredRoot(): Promise<Bytes | undefined> {
+    return this.io.store.readRoot(this.set.root.document.signed.version + 1);
+  }
+
+  private async followRoots(): Promise<void> {
+    const { set, io } = this;
+    for (let followed = 0; ; followed++) {
+      const version = set.root.document.signed.version + 1;
+      const bytes = await io.fetch("root", version, io.limits.root);
+      if (bytes === undefined) return;
+      if (followed === io.limits.rootRotations) throw tooManyRoots(followed);
+      await set.advanceRoot(bytes, "network");
+      await io.keepRoot(version, bytes);
+    }
+  }
+
+  /** §5.4 */
+  private async updateTimestamp(): Promise<void> {
+    const { set, io } = this;
+    const stored = await io.store.read("timestamp");
+    if (stored !== undefined) await ignoringFaults(() => set.rememberTimestamp(stored));
+    if (io.online) {
+      const bytes = (await io.fetch("timestamp", undefined, io.limits.timestamp)) ?? withheld("timestamp");
+      if ((await set.updateTimestamp(bytes, "network")) === "new") await io.keepRole("timestamp", bytes, stored);
+    } else if (!set.hasTimestamp) {
+      throw new TrustError("TRUST_UNAVAILABLE", "no timestamp is stored, so nothing can be verified offline", {
+        role: "timestamp",
+        hint: "Verify online once",
+      });
+    }
+    set.settleTimestamp();
+  }
+
+  /** §5.5 */
+  private async updateSnapshot(): Promise<void> {
+    const { set, io } = this;
+    const stored = await io.store.read("snapshot");
+    if (stored !== undefined) {
+      await ignoringFaults(() => set.rememberSnapshot(stored));
+      if (await io.usable(() => set.updateSnapshot(stored, "cache"))) return;
+    }
+    const bytes = await this.fetchExpected("snapshot", set.expectedSnapshot, io.limits.snapshot);
+    await set.updateSnapshot(bytes, "network");
+    await io.keepRole("snapshot", bytes, stored);
+  }
+
+  /** §5.6, for the top-level role and delegated ones alike. */
+  private async loadTargets(role: string, delegator: string | undefined): Promise<VerifiedRole<Targets>> {
+    const { set, io } = this;
+    const other = set.targetsDocument(role);
+    if (other !== undefined) return set.updateTargets(role, delegator, other.document.bytes, other.from);
+    const expected = set.expectedTargets(role);
+    const stored = await io.store.read(role);
+    if (stored !== undefined && (await io.usable(() => set.updateTargets(role, delegator, stored, "cache")))) {
+      return set.targets(role, delegator)!;
+    }
+    const bytes = await this.fetchExpected(role, expected, io.limits.targets);
+    const verified = await set.updateTargets(role, delegator, bytes, "network");
+    await io.keepRole(role, bytes, stored);
+    return verified;
+  }
+
+  private fetchExpected(role: string, expected: MetaFile, usual: number): Promise<Bytes> {
+    return this.io.fetchExpected(role, expected, this.set.root.document.signed.consistentSnapshot, usual);
+  }
+}
+
+function tooManyRoots(limit: number): FormatError {
+  return new FormatError(
+    "LIMIT_EXCEEDED",
+    `the repository has more than ${limit} roots since the one that is trusted`,
+    {
+      hint: "Those that were verified are kept: run the command again, or use a newer trust anchor",
+      details: { role: "root", limit },
+    },
+  );
+}
