@@ -48,6 +48,7 @@ const FORMAT_CODES = {
   KEY_INVALID: "invalid",
   CERTIFICATE_INVALID: "invalid",
   CONFIG_INVALID: "invalid",
+  LOCK_INVALID: "invalid",
   POLICY_INVALID: "invalid",
   POLICY_AMBIGUOUS: "invalid",
 } as const satisfies Record<string, ErrorKind>;
@@ -60,6 +61,7 @@ const TRANSPORT_CODES = {
   RESPONSE_INVALID: "network",
   RESPONSE_TOO_LARGE: "network",
   REDIRECT_REFUSED: "network",
+  OFFLINE_MISSING: "network",
   ADDRESS_IN_USE: "conflict",
   LISTEN_FAILED: "network",
 } as const satisfies Record<string, ErrorKind>;
@@ -98,6 +100,8 @@ const TRUST_CODES = {
   PIN_MISMATCH: "untrusted",
   FIRST_USE_REFUSED: "untrusted",
   COLLECTION_MISMATCH: "untrusted",
+  LOCK_MISMATCH: "conflict",
+  LOCK_MISSING: "not-found",
   KEY_MISSING: "denied",
   KEY_PASSPHRASE: "denied",
   DELEGATION_REFUSED: "denied",

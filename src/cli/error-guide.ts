@@ -95,6 +95,10 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
     meaning: "a configuration file cannot be understood",
     remedy: "Mend the file that the message names",
   },
+  LOCK_INVALID: {
+    meaning: "a lockfile breaks its format or contradicts itself; nothing of it was used",
+    remedy: "Restore it from version control; after a merge with conflicts run `wasm-to-oci lock`",
+  },
   POLICY_INVALID: {
     meaning: "a policy says something that it cannot mean, or that this version does not know",
     remedy: "Mend the file at the place that the message names; until then nothing is pulled by it",
@@ -126,6 +130,10 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
   REDIRECT_REFUSED: {
     meaning: "a server sends us somewhere that it must not",
     remedy: "Give the server's final address",
+  },
+  OFFLINE_MISSING: {
+    meaning: "something is not on this machine, and --offline forbids to fetch it",
+    remedy: "Run the command once without --offline",
   },
   ADDRESS_IN_USE: {
     meaning: "another program listens there already",
@@ -250,6 +258,14 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
   COLLECTION_MISMATCH: {
     meaning: "the trust data of another collection was served",
     remedy: "Check the name given with --gun, and the server",
+  },
+  LOCK_MISMATCH: {
+    meaning: "what was found differs from what the lockfile says, though it may be signed",
+    remedy: "If the publisher released something new, look at it and run `wasm-to-oci lock`; otherwise ask them",
+  },
+  LOCK_MISSING: {
+    meaning: "the lockfile has no entry for a reference that was to be taken from it",
+    remedy: "Lock it: wasm-to-oci lock REFERENCE",
   },
   KEY_MISSING: {
     meaning: "no key here may sign this",
