@@ -7,11 +7,11 @@ import type { Reference } from "./oci/reference.ts";
 import type { RegistryClient, Repository } from "./oci/registry-client.ts";
 import { repositoryName, taggedReference } from "./oci/tagged-reference.ts";
 import { bindTarget } from "./trust/binding.ts";
-import type { Coverage } from "./trust/coverage.ts";
+import { tagOf, type Coverage } from "./trust/coverage.ts";
 import { trustNotes } from "./trust/resolve.ts";
 import type { Note } from "./trust/report.ts";
 import type { SignedTarget } from "./trust/source.ts";
-import { TRUST_TAG } from "./push.ts";
+import { isTrustTag } from "./trust/trust-tags.ts";
 
 /** Requests under way at once: enough to hide latency, few enough for rate limits. */
 const CONCURRENCY = 8;
@@ -78,10 +78,14 @@ export async function list(options: ListOptions): Promise<ListReport> {
   if (opened.status === "rejected") throw opened.reason;
   if (listed.status === "rejected") throw listed.reason;
   const collection = opened.value;
-  if (collection === undefined) {
+  if (collection === undefined || trust === undefined) {
     return { repository: name, collection: undefined, tags: listed.value.map(unchecked), notes: [] };
   }
-  const targets = new Map(collection.list().map((target) => [target.name, target]));
+  const targets = new Map<string, SignedTarget>();
+  for (const target of collection.list()) {
+    const tag = tagOf(trust, target.name);
+    if (tag !== undefined) targets.set(tag, target);
+  }
   const names = [...new Set([...listed.value, ...targets.keys()])].toSorted();
   const inRegistry = new Set(listed.value);
   const tags = await mapConcurrently(names, (tag) =>
@@ -93,7 +97,7 @@ export async function list(options: ListOptions): Promise<ListReport> {
 async function readTags(repository: Repository, signal: AbortSignal | undefined): Promise<string[]> {
   const tags: string[] = [];
   for await (const tag of repository.tags.list({ signal })) {
-    if (tag === TRUST_TAG) continue;
+    if (isTrustTag(tag)) continue;
     if (tags.length === MAX_TAGS) {
       throw new FormatError("LIMIT_EXCEEDED", `the repository has more than ${MAX_TAGS} tags`, {
         hint: "Ask for single tags instead",

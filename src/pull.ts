@@ -6,6 +6,7 @@ import type { Digest } from "./base/digest.ts";
 import { RegistryError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
+import { checkContract, type CheckedContract } from "./check-contract.ts";
 import { checkModule } from "./check-module.ts";
 import { Download, type ModuleOutput } from "./download.ts";
 import { findArtifact } from "./find-artifact.ts";
@@ -13,7 +14,7 @@ import type { Reference } from "./oci/reference.ts";
 import type { RegistryClient } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
 import { bindTarget, type Binding, type FoundArtifact } from "./trust/binding.ts";
-import type { Coverage } from "./trust/coverage.ts";
+import { targetName, type Coverage } from "./trust/coverage.ts";
 import type { Check, Note, VerificationReport } from "./trust/report.ts";
 import {
   findTarget,
@@ -94,7 +95,8 @@ async function pullVerified(options: PullOptions, trust: Coverage, download: Dow
   const reference = taggedReference(options.reference);
   const name = formatTagged(reference);
   const repository = options.registry.repository(reference);
-  const opening = trust.source.open(trust.collection, { ...trust, signal: options.signal });
+  const names = reference.tagged ? [targetName(trust, reference.tag)] : undefined; // a digest may have any name
+  const opening = trust.source.open(trust.collection, { ...trust, names, signal: options.signal });
   const finding = findArtifact(repository, reference.digest ?? reference.tag, options.signal).then((found) => {
     const module = found?.module;
     if (module !== undefined && module.size <= MAX_SPECULATIVE_BYTES) {
@@ -108,23 +110,25 @@ async function pullVerified(options: PullOptions, trust: Coverage, download: Dow
   const collection = opened.value;
   const found = searched.value;
   if (found === undefined && reference.digest !== undefined) throw notFound(reference);
-  const target = chooseTarget(collection, reference, found, name);
+  const target = chooseTarget(trust, collection, reference, found);
   const binding = bindTarget(target, found, name);
   const module = await download.complete(repository, binding.blob, options.signal);
   checkModule(binding.module, module, name, target);
+  const contract = await checkContract(target, module.scan, name);
   const { digest, size } = module;
   const now = options.runtime.now();
-  return verifiedReport({ name, trust, collection, target, binding, found, module: { digest, size }, now });
+  return verifiedReport({ name, trust, collection, target, binding, found, module: { digest, size }, contract, now });
 }
 
 function chooseTarget(
+  trust: Coverage,
   collection: TrustedCollection,
   reference: TaggedReference,
   found: FoundArtifact | undefined,
-  name: string,
 ): SignedTarget {
-  if (!reference.tagged && found !== undefined) return findTargetByDigest(collection, found, name);
-  const target = findTarget(collection, reference.tag, name);
+  const name = formatTagged(reference);
+  if (!reference.tagged && found !== undefined) return findTargetByDigest(trust, collection, found, name);
+  const target = findTarget(collection, targetName(trust, reference.tag), name);
   if (reference.digest !== undefined) requireDigestAgrees(target, reference.digest, name);
   return target;
 }
@@ -137,17 +141,19 @@ interface Verification {
   readonly binding: Binding;
   readonly found: FoundArtifact | undefined;
   readonly module: { readonly digest: Digest; readonly size: number };
+  readonly contract: CheckedContract;
   readonly now: Date;
 }
 
 function verifiedReport(verification: Verification): VerificationReport {
-  const { name, trust, collection, target, binding, found, module, now } = verification;
+  const { name, trust, collection, target, binding, found, module, contract, now } = verification;
   const checks: Check[] = [
     ...trustChecks(trust, collection, target),
     ...binding.checks,
     { check: "module-digest", detail: `${module.digest}, ${module.size} bytes` },
+    ...contract.checks,
   ];
-  const notes: Note[] = [...trustNotes(collection, now), ...binding.notes];
+  const notes: Note[] = [...trustNotes(collection, now), ...binding.notes, ...contract.notes];
   const artifact = found === undefined ? undefined : { digest: found.digest, format: found.format };
   return {
     reference: name,
@@ -155,6 +161,7 @@ function verifiedReport(verification: Verification): VerificationReport {
     module,
     artifact,
     trust: trustReport(trust, collection, target),
+    contract: contract.contract,
     checks,
     notes,
   };

@@ -13,14 +13,13 @@ import { formatTagged, repositoryName, taggedReference, type TaggedReference } f
 import type { Annotations } from "./oci/types.ts";
 import { readModule, type ModuleSource, type ReadModule } from "./read-module.ts";
 import { publishTarget, restoreTarget, type Signing } from "./sign-target.ts";
-import type { Coverage } from "./trust/coverage.ts";
+import { contractOf } from "./trust/contract.ts";
+import { targetName, type Coverage } from "./trust/coverage.ts";
 import type { Note } from "./trust/report.ts";
 import type { PublishResult } from "./trust/source.ts";
+import { isTrustTag } from "./trust/trust-tags.ts";
 import { buildArtifact, type BuiltArtifact, type WritableFormat } from "./wasm/artifact.ts";
 import type { WasmInfo } from "./wasm/binary.ts";
-
-/** The tag under which trust data is kept in a repository (source `oci`); never a module's. */
-export const TRUST_TAG = "tuf";
 
 export interface PushOptions {
   readonly runtime: Runtime;
@@ -92,7 +91,7 @@ export async function push(options: PushOptions): Promise<PushReport> {
     signed: signed?.result && {
       ...signed.result,
       collectionName: signed.signing.collection,
-      target: reference.tag,
+      target: targetName(signed.signing, reference.tag),
     },
     notes: notes(options, reference),
   };
@@ -105,8 +104,8 @@ function pushReference(given: string | Reference): TaggedReference {
       hint: `Name a tag: ${repositoryName(reference)}:TAG`,
     });
   }
-  if (reference.tag === TRUST_TAG) {
-    throw new UsageError("USAGE", `the tag ${JSON.stringify(TRUST_TAG)} is reserved for trust data`, {
+  if (isTrustTag(reference.tag)) {
+    throw new UsageError("USAGE", `the tag ${JSON.stringify(reference.tag)} is reserved for trust data`, {
       hint: "Push the module under another tag",
     });
   }
@@ -161,10 +160,11 @@ async function sign(
   previous: Digest | undefined,
 ): Promise<SignedPush> {
   const published = await publishTarget(signing, {
-    name: reference.tag,
+    name: targetName(signing, reference.tag),
     length: module.size,
     hashes: module.hashes,
     manifests: [artifact.manifest.digest],
+    contract: await contractOf(module.info),
     tagDigest: previous,
   });
   return { signing, result: published.result, restore: () => restoreTarget(signing, published) };

@@ -1,5 +1,6 @@
 /** Publishes one target's mapping, and puts the former one back. Shared by push and sign. */
 import type { Digest } from "./base/digest.ts";
+import type { Contract } from "./trust/contract.ts";
 import type { Pin } from "./trust/pin.ts";
 import type { PublishResult, SignedTarget, TargetEdit, TrustedCollection, TrustSource } from "./trust/source.ts";
 import { readBinding, withBinding, type TargetBinding } from "./trust/target-custom.ts";
@@ -7,8 +8,10 @@ import { readBinding, withBinding, type TargetBinding } from "./trust/target-cus
 /** In which collection, and how, to sign. */
 export interface Signing {
   readonly source: TrustSource;
-  /** E.g. `ghcr.io/acme/app` (a Notary GUN). Created by the first publish. */
+  /** E.g. `acme/app`, or `ghcr.io/acme/app` for Notary. Created by the first publish. */
   readonly collection: string;
+  /** What stands before tags in the collection's names. */
+  readonly prefix?: string | undefined;
   readonly pin?: Pin | undefined;
   /** Whether an existing collection that was never seen here may be trusted as it is. */
   readonly firstUse: "accept" | "refuse";
@@ -23,6 +26,8 @@ export interface WantedTarget {
   readonly hashes: { readonly sha256: string; readonly sha512?: string };
   /** Manifests to sign for this module. */
   readonly manifests: readonly Digest[];
+  /** What the module imports and exports. */
+  readonly contract: Contract;
   /** What the registry's tag names right now. */
   readonly tagDigest: Digest | undefined;
   /** Keep manifests that are already signed for the same module, as `sign` and `convert` do. */
@@ -56,7 +61,8 @@ export async function publishTarget(signing: Signing, wanted: WantedTarget): Pro
       },
     ];
   };
-  const result = await signing.source.publish(signing.collection, edit, signing);
+  const names = [wanted.name];
+  const result = await signing.source.publish(signing.collection, edit, { ...signing, names });
   return { wanted, result, former };
 }
 
@@ -76,7 +82,7 @@ export async function restoreTarget(signing: Signing, published: PublishedTarget
       if (former === undefined) return [{ action: "remove", name: wanted.name }];
       return [{ ...former, action: "add" }];
     },
-    signing,
+    { ...signing, names: [wanted.name] },
   );
 }
 
@@ -93,7 +99,7 @@ function nextBinding(former: SignedTarget | undefined, wanted: WantedTarget): Ta
   const tagDigest = wanted.tagDigest;
   const replaces =
     tagDigest === undefined || manifests.includes(tagDigest) ? (again ? signed?.replaces : undefined) : tagDigest;
-  return { manifests, replaces };
+  return { manifests, replaces, contract: wanted.contract };
 }
 
 /** Roles that the caller names are signed in, whatever another role says; of several it is not known which have it. */
@@ -108,7 +114,8 @@ function isSigned(former: SignedTarget, wanted: WantedTarget, binding: TargetBin
     former.hashes.sha512 === (wanted.hashes.sha512 ?? former.hashes.sha512) &&
     signed !== undefined &&
     signed.manifests.join() === binding.manifests.join() &&
-    signed.replaces === binding.replaces
+    signed.replaces === binding.replaces &&
+    signed.contract?.digest === wanted.contract.digest
   );
 }
 

@@ -9,6 +9,8 @@ import type { RegistryClient } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference } from "./oci/tagged-reference.ts";
 import { readModule } from "./read-module.ts";
 import { publishTarget, type Signing } from "./sign-target.ts";
+import { contractOf } from "./trust/contract.ts";
+import { targetName } from "./trust/coverage.ts";
 import type { PublishResult, SignedTarget } from "./trust/source.ts";
 
 export interface SignOptions {
@@ -71,10 +73,11 @@ export async function sign(options: SignOptions): Promise<SignReport> {
   };
   const read = await readModule({ name, body }, options.runtime, options.onProgress);
   const { result } = await publishTarget(options.sign, {
-    name: reference.tag,
+    name: targetName(options.sign, reference.tag),
     length: read.size,
     hashes: read.hashes,
     manifests: [found.digest],
+    contract: await contractOf(read.info),
     tagDigest: found.digest,
     keepManifests: true,
     onReplace: (former) => {

@@ -3,6 +3,7 @@ import type { Digest } from "./base/digest.ts";
 import { TrustError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
+import { checkContract } from "./check-contract.ts";
 import { checkModule } from "./check-module.ts";
 import { findArtifact } from "./find-artifact.ts";
 import type { Reference } from "./oci/reference.ts";
@@ -10,7 +11,7 @@ import type { RegistryClient } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
 import { readModule, type ModuleSource, type ReadModule } from "./read-module.ts";
 import { signsManifest } from "./trust/binding.ts";
-import type { Coverage } from "./trust/coverage.ts";
+import { tagOf, targetName, type Coverage } from "./trust/coverage.ts";
 import type { Check, VerificationReport } from "./trust/report.ts";
 import { findTarget, trustChecks, trustNotes, trustReport } from "./trust/resolve.ts";
 import type { SignedTarget, TrustedCollection } from "./trust/source.ts";
@@ -44,43 +45,58 @@ export async function verify(options: VerifyOptions): Promise<VerificationReport
   const name = formatTagged(reference);
   const { trust } = options;
   const [opened, read] = await Promise.allSettled([
-    trust.source.open(trust.collection, { ...trust, signal: options.signal }),
+    trust.source.open(trust.collection, { ...trust, names: namesOf(trust, reference), signal: options.signal }),
     readModule(options.module, options.runtime, options.onProgress),
   ]);
   if (opened.status === "rejected") throw opened.reason;
   if (read.status === "rejected") throw read.reason;
   const collection = opened.value;
   const module = read.value;
-  const target = findSigned(collection, reference, module, name);
-  const checks = [...trustChecks(trust, collection, target), await checkFile(options, reference, target, module, name)];
+  const target = findSigned(trust, collection, reference, module);
+  const fileCheck = await checkFile(options, reference, target, module, name);
+  const { contract, ...kept } = await checkContract(target, module, name);
   return {
     reference: name,
     verified: "module",
     module: { digest: module.digest, size: module.size },
     artifact: undefined,
     trust: trustReport(trust, collection, target),
-    checks,
-    notes: trustNotes(collection, options.runtime.now()),
+    contract,
+    checks: [...trustChecks(trust, collection, target), fileCheck, ...kept.checks],
+    notes: [...trustNotes(collection, options.runtime.now()), ...kept.notes],
   };
 }
 
 /** A reference by digest alone names the target that signs this very module in that manifest. */
 function findSigned(
+  trust: Coverage,
   collection: TrustedCollection,
   reference: TaggedReference,
   module: ReadModule,
-  name: string,
 ): SignedTarget {
-  if (reference.digest === undefined) return findTarget(collection, reference.tag, name);
+  const name = formatTagged(reference);
+  const tagged = targetName(trust, reference.tag);
+  if (reference.digest === undefined) return findTarget(collection, tagged, name);
   const wanted: Digest = reference.digest;
   const target = reference.tagged
-    ? findTarget(collection, reference.tag, name)
-    : collection.list().find((one) => hasSoundBinding(one) && signedManifests(one).includes(wanted));
+    ? findTarget(collection, tagged, name)
+    : collection
+        .list()
+        .find((one) => isBelow(trust, one) && hasSoundBinding(one) && signedManifests(one).includes(wanted));
   if (target !== undefined && signedManifests(target).includes(wanted)) return target;
   throw new TrustError("TARGET_NOT_FOUND", `${name} is not signed: no target of ${collection.name} has this digest`, {
     hint: "Verify against the tag, or check the digest",
     details: { collection: collection.name, got: module.digest },
   });
+}
+
+/** A digest may have any name. */
+function namesOf(trust: Coverage, { tagged, tag }: TaggedReference): string[] | undefined {
+  return tagged ? [targetName(trust, tag)] : undefined;
+}
+
+function isBelow(trust: Coverage, { name }: SignedTarget): boolean {
+  return tagOf(trust, name) !== undefined;
 }
 
 function signedManifests(target: SignedTarget): readonly Digest[] {

@@ -1,8 +1,10 @@
 /** The collection that a `trust` command works on. */
+import { UsageError } from "../base/errors.ts";
 import { repositoryName, taggedReference } from "../oci/tagged-reference.ts";
 import type { Coverage } from "../trust/coverage.ts";
 import type { Administered, ReachOptions } from "../trust/notary-administration.ts";
 import type { NotarySource } from "../trust/notary-source.ts";
+import { placeOf } from "../trust/place.ts";
 import type { Context } from "./command.ts";
 import { argument } from "./options.ts";
 import { withSession, type Session, type SessionOptions } from "./session.ts";
@@ -42,7 +44,14 @@ export async function withCollection<T>(
   return withSession(context, options, async (session) => {
     const coverage = await session.requiredCoverage(reference);
     const { collection, pin, firstUse } = coverage;
-    const source = session.trustServer(coverage.source.location);
+    const place = placeOf(coverage.source, repositoryName(reference));
+    const opened = place && session.openTrust(place, reference);
+    if (opened?.kind !== "notary") {
+      throw new UsageError("USAGE", `${coverage.source.location} is no Notary server`, {
+        hint: "Name one with --server",
+      });
+    }
+    const { source } = opened;
     const reach = { pin, firstUse, signal: context.signal };
     return work({ session, repository: repositoryName(reference), source, collection, coverage, reach });
   });

@@ -7,7 +7,6 @@ import { nodeHasher } from "../node/hasher.ts";
 import { openKeyDir } from "../node/key-dir.ts";
 import { localAuthorities } from "../node/local-ca.ts";
 import { withNotaryPins } from "../node/notary-config.ts";
-import { openNotarySource } from "../node/notary-source.ts";
 import { openPinFile } from "../node/pin-file.ts";
 import { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "../node/transport.ts";
 import { registryApiHost, type Reference } from "../oci/reference.ts";
@@ -15,11 +14,13 @@ import { RegistryClient } from "../oci/registry-client.ts";
 import { repositoryName } from "../oci/tagged-reference.ts";
 import { coverRepository } from "../trust/cover.ts";
 import type { Coverage } from "../trust/coverage.ts";
-import type { NotarySource } from "../trust/notary-source.ts";
 import type { Pin } from "../trust/pin.ts";
+import type { PinnedSource } from "../trust/pins.ts";
+import type { TrustSource } from "../trust/source.ts";
 import type { Context } from "./command.ts";
 import { readTextFile } from "./input-file.ts";
 import { findKey } from "./key-directory.ts";
+import { TrustOpener } from "./open-trust.ts";
 import { passphrases } from "./passphrases.ts";
 import { plainHttp } from "./plain-http.ts";
 import { progressLine } from "./progress.ts";
@@ -65,55 +66,54 @@ async function createSession(
   const keys = openKeyDir(dir);
   const pin = await readPin(options);
   const rootKeyId = options.rootKey === undefined ? undefined : (await findKey(keys, options.rootKey)).id;
-  const askPassphrase = passphrases(context);
-  const trustServer = (server: string): NotarySource =>
-    openNotarySource({
-      dir,
-      server,
-      runtime: trustRuntime,
-      keyStore: keys,
-      passphrases: askPassphrase,
-      credentials,
-      readGoNames: options.legacyNames,
-      newCollections: { rootKeyId },
-    });
-  const source = options.server === undefined ? undefined : trustServer(options.server);
+  const registry = new RegistryClient({ runtime, credentials, plainHttp: () => plainHttp(options) });
+  const place = namedPlace(options);
+  const opener = new TrustOpener({
+    dir,
+    runtime: trustRuntime,
+    registry,
+    registryRuntime: runtime,
+    keyStore: keys,
+    passphrases: passphrases(context),
+    credentials,
+    legacyNames: options.legacyNames,
+    rootKeyId,
+  });
 
   const coverage = async (reference: Reference): Promise<Coverage | undefined> => {
+    const openSource = (wanted: PinnedSource): TrustSource => opener.open(wanted, reference).source;
     const covered = coverRepository({
       repository: repositoryName(reference),
       pins: await pins.list(),
-      source,
+      source: place && openSource(place),
       pin,
       collection: options.gun,
+      fallback: options.sign === true ? { kind: "oci" } : undefined,
       allowFirstUse: options.noTofu !== true,
-      openSource: (pinned) => trustServer(pinned.server),
+      openSource,
     });
-    if (covered === undefined && (options.sign === true || pin !== undefined)) throw noTrustSource(options);
+    if (covered === undefined && pin !== undefined) throw noTrustSource();
     return covered && withNotaryPins(covered, dir);
   };
   const requiredCoverage = async (reference: Reference): Promise<Coverage> => {
     const covered = await coverage(reference);
-    if (covered === undefined) throw noTrustSource(options);
+    if (covered === undefined) throw noTrustSource();
     return covered;
   };
   return {
     runtime,
     trustRuntime,
-    registry: new RegistryClient({
-      runtime,
-      credentials,
-      plainHttp: () => plainHttp(options),
-    }),
+    registry,
     pins,
     keys,
     onProgress: progressLine(context.out),
     pin,
-    trustServer,
+    place,
+    openTrust: (wanted, reference) => opener.open(wanted, reference),
     coverage,
     requiredCoverage,
     async signing(reference) {
-      if (options.sign !== true && source === undefined) return undefined;
+      if (options.sign !== true && place === undefined) return undefined;
       return { ...(await requiredCoverage(reference)), signal: context.signal };
     },
   };
@@ -180,10 +180,19 @@ async function readPin(options: SessionOptions): Promise<Pin | undefined> {
   return Object.keys(pin).length === 0 ? undefined : pin;
 }
 
-function noTrustSource({ sign }: SessionOptions): UsageError {
-  const what = sign === true ? "--sign" : "this";
-  return new UsageError("TRUST_SOURCE_MISSING", `${what} needs a trust server, and none is named or pinned`, {
-    hint: "Add --server URL, for example --server https://localhost:4443 with `wasm-to-oci serve` running",
+/** The place that flags name. @throws {UsageError} USAGE where they name two */
+function namedPlace({ server, trust }: SessionOptions): PinnedSource | undefined {
+  if (server !== undefined && trust !== undefined) {
+    throw new UsageError("USAGE", "--server and --trust (or WASM_TO_OCI_SERVER and _TRUST) name two places", {
+      hint: "Name the one that has the collection",
+    });
+  }
+  return server === undefined ? trust : { kind: "notary", server };
+}
+
+function noTrustSource(): UsageError {
+  return new UsageError("TRUST_SOURCE_MISSING", "nothing says where the trust data is, and no pin covers it", {
+    hint: "Add --sign for trust data in the registry itself, --server URL for a Notary server, or --trust PLACE",
   });
 }
 

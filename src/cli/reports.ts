@@ -1,6 +1,7 @@
 /** What is said after a command about trust, and what is remembered of it. */
 import { errorMessage } from "../base/errors.ts";
 import type { Coverage } from "../trust/coverage.ts";
+import { placeFlags, placeOf } from "../trust/place.ts";
 import type { Note, VerificationReport } from "../trust/report.ts";
 import type { KeyReport, PublishResult } from "../trust/source.ts";
 import type { Context } from "./command.ts";
@@ -57,12 +58,13 @@ export async function rememberCollection(
   const fingerprints = seen.rootKeys.map((key) => key.fingerprint);
   if (created) out.info(`Created the collection ${seen.name}; root key fingerprint ${fingerprints.join(", ")}`);
   if (coverage.reason !== "flags") return;
-  const server = coverage.source.location;
+  const source = placeOf(coverage.source, repository);
+  if (source === undefined) return; // it was there for this run only
   try {
     const added = await session.pins.add({
       pattern: repository,
       collection: seen.name,
-      source: { kind: "notary", server },
+      source,
       pin: coverage.pin ?? { fingerprints },
       firstUse: coverage.pin === undefined && !created,
       added: context.now(),
@@ -78,7 +80,7 @@ export async function rememberCollection(
   if (seen.firstUse && out.format === "text") {
     const keys = fingerprints.map((fingerprint) => `--root-fingerprint ${fingerprint}`).join(" ");
     out.warn(
-      `compare the fingerprint with the publisher, then pin it: wasm-to-oci trust pin ${repository} --server ${server} ${keys}`,
+      `compare the fingerprint with the publisher, then pin it: wasm-to-oci trust pin ${repository} ${placeFlags(source)} ${keys}`,
     );
   }
 }

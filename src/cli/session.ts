@@ -8,7 +8,9 @@ import type { Signing } from "../sign-target.ts";
 import type { Coverage } from "../trust/coverage.ts";
 import type { NotarySource } from "../trust/notary-source.ts";
 import type { Pin } from "../trust/pin.ts";
-import type { PinStore } from "../trust/pins.ts";
+import type { PinnedSource, PinStore } from "../trust/pins.ts";
+import type { TufPublisher } from "../trust/tuf-publisher.ts";
+import type { TufSource } from "../trust/tuf-source.ts";
 import type { Context } from "./command.ts";
 import type { OptionValues } from "./options.ts";
 import type {
@@ -36,6 +38,16 @@ export type SessionOptions = Partial<
   readonly reference?: Pick<Reference, "registry"> | undefined;
 };
 
+/** A trust source with all that can be done with it. */
+export type OpenedTrust =
+  | { readonly kind: "notary"; readonly source: NotarySource }
+  | {
+      readonly kind: "tuf" | "oci";
+      readonly source: TufSource;
+      /** Undefined where it can only be read. */
+      readonly publisher: TufPublisher | undefined;
+    };
+
 export interface Session {
   readonly runtime: Runtime;
   /** With the certificates of the trust server. */
@@ -46,8 +58,10 @@ export interface Session {
   readonly onProgress: OnProgress | undefined;
   /** The root keys that flags name; undefined where none do. */
   readonly pin: Pin | undefined;
-  /** The trust server of `--server`, or of a pin. */
-  trustServer(server: string): NotarySource;
+  /** Opens a place of trust data, for a repository where it may be beside the module. */
+  openTrust(place: PinnedSource, reference: Pick<Reference, "registry" | "repository">): OpenedTrust;
+  /** The place that flags name; undefined where none do. */
+  readonly place: PinnedSource | undefined;
   /** What a reference is verified against; undefined where nothing covers it and no flag asks for it. */
   coverage(reference: Reference): Promise<Coverage | undefined>;
   /** The same where something must: for commands that make no sense without. @throws TRUST_SOURCE_MISSING */

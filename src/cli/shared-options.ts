@@ -1,7 +1,9 @@
 /** Options that several commands share, with one meaning everywhere. */
+import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { quoteAddress } from "../base/untrusted-text.ts";
 import { parseGun } from "../notary/gun.ts";
+import { parsePlace, type TrustPlace } from "../trust/place.ts";
 import { parseDuration } from "./duration.ts";
 import { choice, flag, integer, list, nonEmpty, value } from "./options.ts";
 import { LOG_LEVELS, OUTPUT_FORMATS } from "./output.ts";
@@ -66,13 +68,21 @@ const dir = value("-d, --dir DIR", "where keys, pins and trusted roots are kept"
 /** For commands that use the trust directory. */
 export const directoryOptions = { dir };
 
-/** For commands that talk to a trust server. */
+const trust = value(
+  "--trust PLACE",
+  "where trust data is: oci: (beside the module), oci://HOST/REPOSITORY, the URL of a TUF repository's metadata, or a directory",
+  parseTrustFlag,
+  { env: "WASM_TO_OCI_TRUST" },
+);
+
+/** For commands that read or write trust data. */
 export const trustServerOptions = {
   server,
+  trust,
   tlscacert,
   tlscert: value("--tlscert FILE", "client certificate (PEM) for the trust server", nonEmpty),
   tlskey: value("--tlskey FILE", "key of the client certificate (PEM)", nonEmpty),
-  gun: value("--gun NAME", "the collection's name (GUN), where it is not the repository's", parseGun),
+  gun: value("--gun, --collection NAME", "the collection's name, where it is not the repository's", parseGun),
 };
 
 const FINGERPRINT = /^(?:sha256:)?([0-9a-fA-F]{64})$/;
@@ -131,6 +141,10 @@ export const readingOptions = {
 
 /** Options that the 2019 tool took before its command; so do we. */
 export const leadingOptions = { format, log, timeout, insecure, useHttp, server, tlscacert, dir };
+
+function parseTrustFlag(input: string): TrustPlace {
+  return parsePlace(input, (path) => resolve(path));
+}
 
 /** Browsers and proxies take no longer ones. */
 const MAX_SERVER_LENGTH = 2048;

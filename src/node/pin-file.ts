@@ -1,12 +1,13 @@
 /** Pins and first-use records in `<dir>/pins.json`: one file that a person can read, edit and check in. */
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { utf8Encode } from "../base/bytes.ts";
-import { StorageError, errorCode, errorMessage } from "../base/errors.ts";
+import { StorageError, UsageError, errorCode, errorMessage } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
-import { JsonCursor } from "../base/json-cursor.ts";
+import { JsonCursor, type ObjectCursor } from "../base/json-cursor.ts";
 import type { Pin } from "../trust/pin.ts";
-import { addUncovered, checkPattern, type PinEntry, type PinStore } from "../trust/pins.ts";
+import { addUncovered, checkPattern, type PinEntry, type PinnedSource, type PinStore } from "../trust/pins.ts";
+import { formatPlace, parsePlace } from "../trust/place.ts";
 import { storageError, withLock, writeFileAtomic } from "./files.ts";
 import { removeStaleTemporaries } from "./stale-files.ts";
 
@@ -79,7 +80,7 @@ function decode(bytes: Uint8Array, path: string): PinEntry[] {
 }
 
 const FILE_KEYS = ["version", "pins"];
-const ENTRY_KEYS = ["pattern", "collection", "server", "firstUse", "added", "pin"];
+const ENTRY_KEYS = ["pattern", "collection", "server", "trust", "firstUse", "added", "pin"];
 const PIN_KEYS = ["fingerprints", "threshold", "certificateIds", "certificateAuthorities"];
 
 function decodeEntry(cursor: JsonCursor): PinEntry {
@@ -93,11 +94,29 @@ function decodeEntry(cursor: JsonCursor): PinEntry {
   return {
     pattern,
     collection,
-    source: { kind: "notary", server: entry.field("server").string() },
+    source: decodeSource(entry),
     pin: decodePin(entry.field("pin")),
     firstUse: entry.field("firstUse").boolean(),
     added,
   };
+}
+
+function decodeSource(entry: ObjectCursor): PinnedSource {
+  const server = entry.field("server");
+  const trust = entry.field("trust");
+  if (server.absent === trust.absent) trust.fail("either a server or a place of trust data, not both");
+  if (!server.absent) return { kind: "notary", server: server.string() };
+  try {
+    return parsePlace(trust.string(), absolute);
+  } catch (error) {
+    return trust.fail(errorMessage(error));
+  }
+}
+
+/** A path that depends on where the program runs would be another place each time. */
+function absolute(path: string): string {
+  if (isAbsolute(path)) return path;
+  throw new UsageError("USAGE", `${JSON.stringify(path)} is no absolute path`);
 }
 
 function decodePin(cursor: JsonCursor): Pin {
@@ -129,7 +148,7 @@ function encode(entries: readonly PinEntry[]): Uint8Array {
     .map(({ pattern, collection, source, firstUse, added, pin }) => ({
       pattern,
       collection,
-      server: source.server,
+      ...(source.kind === "notary" ? { server: source.server } : { trust: formatPlace(source) }),
       firstUse,
       added: added.toISOString(),
       pin,

@@ -1,14 +1,34 @@
 /** Which collection answers for a reference, and why: the outcome of flags, pins and first-use records. */
+import type { Freshness } from "../tuf/client.ts";
 import type { Pin } from "./pin.ts";
 import type { TrustSource } from "./source.ts";
 
 export interface Coverage {
   readonly source: TrustSource;
-  /** The collection to ask, e.g. `ghcr.io/acme/app` (a Notary GUN). */
+  /** The collection to ask, e.g. `acme/app`; for Notary a GUN, `ghcr.io/acme/app`. */
   readonly collection: string;
+  /**
+   * What stands before a tag in the collection's names: nothing where it is one repository's, `team/app/` where many
+   * share it. Undefined where names are no paths (Notary).
+   */
+  readonly prefix?: string | undefined;
   /** What decided: the caller's flags, a pin, or the record of a first use. */
   readonly reason: "flags" | "pin" | "first-use-record";
   readonly pin?: Pin | undefined;
   /** Whether the first root ever seen may be trusted. Never unless the caller said so. */
   readonly firstUse: "accept" | "refuse";
+  /** How current trust data must be; what the source was made with unless told. */
+  readonly freshness?: Freshness | undefined;
+}
+
+/** The signed name of a tag. */
+export function targetName({ prefix }: Pick<Coverage, "prefix">, tag: string): string {
+  return `${prefix ?? ""}${tag}`;
+}
+
+/** The tag that a signed name is for; undefined where it is another repository's. */
+export function tagOf({ prefix }: Pick<Coverage, "prefix">, name: string): string | undefined {
+  if (prefix === undefined) return name;
+  const tag = name.startsWith(prefix) ? name.slice(prefix.length) : "/";
+  return tag.includes("/") ? undefined : tag;
 }

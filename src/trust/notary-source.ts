@@ -40,7 +40,8 @@ class NotaryServerSource extends NotaryAdministration implements TrustSource {
   readonly kind = "notary";
 
   async open(collection: string, options: OpenOptions): Promise<TrustedCollection> {
-    const { freshness, readGoNames } = this.options;
+    const { freshness = this.options.freshness } = options;
+    const { readGoNames } = this.options;
     const { gun, target } = readGoNames === true ? goLocation(collection) : { gun: collection, target: undefined };
     const state = await this.client.update(gun, { ...options, freshness });
     const opened = await this.view(state);

@@ -6,11 +6,22 @@ import { UsageError } from "../base/errors.ts";
 import type { Pin } from "./pin.ts";
 
 /** Where a pinned collection is found. */
-export interface PinnedSource {
-  readonly kind: "notary";
-  /** Base URL of the trust server. */
-  readonly server: string;
-}
+export type PinnedSource =
+  | {
+      readonly kind: "notary";
+      /** Base URL of the trust server. */
+      readonly server: string;
+    }
+  | {
+      readonly kind: "tuf";
+      /** URL of the metadata's folder, or the absolute path of a directory. */
+      readonly location: string;
+    }
+  | {
+      readonly kind: "oci";
+      /** The trust repository, e.g. `ghcr.io/acme/trust`; undefined: each repository has its own trust data. */
+      readonly repository?: string | undefined;
+    };
 
 export interface PinEntry {
   /** A repository (`ghcr.io/acme/app`), or a prefix ending in `/{rest}` that stands for all below it. */
@@ -44,9 +55,12 @@ export interface PinMatch {
   readonly entry: PinEntry;
   /** The collection, `{rest}` filled in. */
   readonly collection: string;
+  /** What `{rest}` stood for; undefined where the pattern has none. */
+  readonly rest: string | undefined;
 }
 
-const REST = "/{rest}";
+const REST_MARK = "{rest}";
+const REST = `/${REST_MARK}`;
 
 /** Checks a pattern and its collection. @throws {UsageError} USAGE */
 export function checkPattern(pattern: string, collection: string): void {
@@ -72,13 +86,13 @@ function countBraces(text: string): number {
 export function matchPin(entries: readonly PinEntry[], repository: string): PinMatch | undefined {
   let best: PinMatch | undefined;
   for (const entry of entries) {
-    if (entry.pattern === repository) return { entry, collection: entry.collection };
+    if (entry.pattern === repository) return { entry, collection: entry.collection, rest: undefined };
     if (!entry.pattern.endsWith(REST)) continue;
     const prefix = entry.pattern.slice(0, -REST.length + 1);
     const rest = repository.slice(prefix.length);
     if (!repository.startsWith(prefix) || rest === "") continue;
     if (best !== undefined && best.entry.pattern.length > entry.pattern.length) continue;
-    best = { entry, collection: entry.collection.replace("{rest}", () => rest) };
+    best = { entry, collection: entry.collection.replace(REST_MARK, () => rest), rest };
   }
   return best;
 }

@@ -5,7 +5,7 @@ import { TrustError } from "../base/errors.ts";
 import { isPin } from "../notary/pinning.ts";
 import { signsManifest, type FoundArtifact } from "./binding.ts";
 import type { Check, Note, TrustReport } from "./report.ts";
-import type { Coverage } from "./coverage.ts";
+import { tagOf, type Coverage } from "./coverage.ts";
 import type { SignedTarget, TrustedCollection } from "./source.ts";
 import { hasSoundBinding, readBinding } from "./target-custom.ts";
 
@@ -28,11 +28,15 @@ export function findTarget(collection: TrustedCollection, name: string, referenc
 
 /** Finds the target that signs an artifact by its manifest digest or its module. @throws {TrustError} TARGET_NOT_FOUND */
 export function findTargetByDigest(
+  coverage: Coverage,
   collection: TrustedCollection,
   found: FoundArtifact,
   reference: string,
 ): SignedTarget {
-  const target = collection.list().find((candidate) => hasSoundBinding(candidate) && signsArtifact(candidate, found));
+  const target = collection
+    .list()
+    .filter(({ name }) => tagOf(coverage, name) !== undefined)
+    .find((candidate) => hasSoundBinding(candidate) && signsArtifact(candidate, found));
   if (target !== undefined) return target;
   throw new TrustError(
     "TARGET_NOT_FOUND",

@@ -3,6 +3,7 @@
  * repositories and registries are others. Use cases know this interface only.
  */
 import type { JsonValue } from "../base/json.ts";
+import type { Freshness } from "../tuf/client.ts";
 import type { Pin } from "./pin.ts";
 
 /** A public key as reports show it. */
@@ -64,6 +65,8 @@ export interface OpenOptions {
    * unless given. A source may load more.
    */
   readonly names?: readonly string[] | undefined;
+  /** How current the answer must be; what the source was made with unless told. */
+  readonly freshness?: Freshness | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

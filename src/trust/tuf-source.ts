@@ -3,8 +3,10 @@ import { equalBytes, type Bytes } from "../base/bytes.ts";
 import { TrustError, UsageError } from "../base/errors.ts";
 import type { Runtime } from "../base/runtime.ts";
 import { findAnchor } from "../tuf/bootstrap.ts";
-import { TufClient, type Freshness, type TufLimits } from "../tuf/client.ts";
+import { TufClient, type Freshness } from "../tuf/client.ts";
 import type { TufKey } from "../tuf/keys.ts";
+import type { TufLimits } from "../tuf/limits.ts";
+import { loadPublished, type PublishedCollection } from "../tuf/published.ts";
 import type { TufRepository } from "../tuf/repository.ts";
 import type { Root } from "../tuf/schema.ts";
 import type { TufStore } from "../tuf/store.ts";
@@ -39,6 +41,8 @@ export interface TufTrustStore {
   readAnchor(key: TufCollectionKey): Promise<Bytes | undefined>;
   writeAnchor(key: TufCollectionKey, anchor: Bytes): Promise<Bytes>;
   openStore(key: TufCollectionKey, anchor: Bytes): TufStore;
+  /** Forgets a collection: its anchor, and what was verified from it. */
+  remove(key: TufCollectionKey): Promise<void>;
 }
 
 /** Publishes to a repository; see `tuf-publisher.ts`. */
@@ -51,6 +55,8 @@ export type PublishTuf = (
 
 export interface TufSourceOptions {
   readonly repository: TufRepository;
+  /** What reports call the source; `tuf` unless told. */
+  readonly kind?: "tuf" | "oci" | undefined;
   readonly runtime: Runtime;
   readonly trust: TufTrustStore;
   /** A root file that the caller trusts; it goes before anything that is stored. */
@@ -78,7 +84,7 @@ export function createTufSource(options: TufSourceOptions): TufSource {
 }
 
 export class TufSource implements TrustSource {
-  readonly kind = "tuf";
+  readonly kind: "tuf" | "oci";
   readonly location: string;
   private readonly options: TufSourceOptions;
   /** Long-lived sources verify nothing twice. */
@@ -86,17 +92,20 @@ export class TufSource implements TrustSource {
 
   constructor(options: TufSourceOptions) {
     this.options = options;
+    this.kind = options.kind ?? "tuf";
     this.location = options.repository.location;
   }
 
   async open(collection: string, options: OpenOptions): Promise<TrustedCollection> {
     refuseCertificates(options.pin ?? {});
     const key = { location: this.location, collection };
-    const { runtime, trust, freshness } = this.options;
+    const { runtime, trust } = this.options;
+    const { freshness = this.options.freshness } = options;
     const stored = this.options.anchor ?? (await trust.readAnchor(key));
-    const anchor = stored ?? (await this.bootstrap(collection, options));
+    const view = this.options.repository.view?.(options.names) ?? this.options.repository;
+    const anchor = stored ?? (await this.bootstrap(view, collection, options));
     const client = this.clientOf(key, anchor);
-    const { roles } = await client.refresh({ freshness, signal: options.signal });
+    const { roles } = await client.refresh({ freshness, view, signal: options.signal });
     const root = roles[0] as VerifiedRole<Root>;
     if (stored !== undefined) await checkPin(collection, options.pin, anchor, root);
     const warnings = checkName(root.document.signed, collection);
@@ -118,6 +127,31 @@ export class TufSource implements TrustSource {
     return (await this.options.trust.readAnchor({ location: this.location, collection })) !== undefined;
   }
 
+  /**
+   * Reads a collection as its key holders do: verified in everything but dates, so that an expired one can be looked at.
+   *
+   * @throws {TrustError} as `open`, METADATA_EXPIRED never
+   */
+  async readPublished(collection: string, options: OpenOptions): Promise<PublishedCollection> {
+    refuseCertificates(options.pin ?? {});
+    const key = { location: this.location, collection };
+    const { trust } = this.options;
+    const repository = this.options.repository.view?.() ?? this.options.repository;
+    const stored = this.options.anchor ?? (await trust.readAnchor(key));
+    const anchor = stored ?? (await this.bootstrap(repository, collection, options));
+    const floors = trust.openStore(key, anchor);
+    const published = await loadPublished(repository, { anchor, floors, signal: options.signal });
+    if (stored !== undefined) await checkPin(collection, options.pin, anchor, published.verifiedRoot);
+    checkName(published.root.signed, collection);
+    return published;
+  }
+
+  /** Forgets the root and the versions that were seen, so that the next contact is the first again. */
+  async forget(collection: string): Promise<void> {
+    this.clients.delete(collection);
+    await this.options.trust.remove({ location: this.location, collection });
+  }
+
   async publish(collection: string, edit: EditTargets, options: PublishOptions): Promise<PublishResult> {
     if (this.options.publish !== undefined) return this.options.publish(collection, edit, options, this);
     throw new UsageError("USAGE", `${this.location} can be read here, not written`, {
@@ -136,7 +170,11 @@ export class TufSource implements TrustSource {
   }
 
   /** The first root to trust, where none is known: one that the pin names, or the first one seen. */
-  private async bootstrap(collection: string, { pin, firstUse, signal }: OpenOptions): Promise<Bytes> {
+  private async bootstrap(
+    repository: TufRepository,
+    collection: string,
+    { pin, firstUse, signal }: OpenOptions,
+  ): Promise<Bytes> {
     const pinned = hasPin(pin);
     if (!pinned && firstUse === "refuse") {
       throw new TrustError("FIRST_USE_REFUSED", `nothing says which root of ${collection} to trust`, {
@@ -146,7 +184,7 @@ export class TufSource implements TrustSource {
       });
     }
     const accepts = async (root: VerifiedRole<Root>): Promise<boolean> => !pinned || matchesPin(pin, root);
-    const found = await findAnchor({ repository: this.options.repository, accepts, signal });
+    const found = await findAnchor({ repository, accepts, signal });
     if (found === "refused") throw pinMismatch(collection);
     if (found !== "absent") return found.anchor;
     throw new TrustError(pinned ? "TRUST_WITHHELD" : "TRUST_NOT_FOUND", `${this.location} has no root metadata`, {
@@ -178,8 +216,12 @@ function hasPin(pin: Pin | undefined): pin is Pin {
   return (pin?.fingerprints ?? []).length > 0;
 }
 
-/** An anchor that is stored must be what is pinned: it itself, or the root that follows from it today. */
-async function checkPin(
+/**
+ * An anchor that is stored must be what is pinned: it itself, or the root that follows from it today.
+ *
+ * @throws {TrustError} PIN_MISMATCH
+ */
+export async function checkPin(
   collection: string,
   pin: Pin | undefined,
   anchor: Bytes,

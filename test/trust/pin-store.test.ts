@@ -38,6 +38,17 @@ describe.each<[string, () => PinStore]>([
     expect(await store.list()).toEqual([changed]);
   });
 
+  it.each<PinEntry["source"]>([
+    { kind: "oci", repository: undefined },
+    { kind: "oci", repository: "ghcr.io/acme/trust" },
+    { kind: "tuf", location: "/srv/tuf" },
+    { kind: "tuf", location: "https://tuf.example/metadata/" },
+  ])("keeps trust data's place %j", async (source) => {
+    const store = open();
+    await store.put({ ...ENTRY, source });
+    expect(await store.list()).toEqual([{ ...ENTRY, source }]);
+  });
+
   it("lets a first use take the place of no pin that another process was faster to make", async () => {
     const store = open();
     const firstUse = { ...ENTRY, pin: { fingerprints: ["ee".repeat(32)] }, firstUse: true };
@@ -101,6 +112,12 @@ describe("the pin file", () => {
     ["with a threshold of zero", (text: string) => text.replace('"threshold": 1', '"threshold": 0')],
     ["with a pattern without meaning", (text: string) => text.replace('"ghcr.io/acme/app"', '"{rest}"')],
     ["with two pins for one pattern", (text: string) => text.replace(/(?<=\[\n)( {4}\{[^]*\})(?=\n {2}\])/, "$1,$1")],
+    ["with no place", (text: string) => text.replace(/"server": "[^"]*",/, "")],
+    ["with two places", (text: string) => text.replace('"server"', '"trust": "oci:", "server"')],
+    [
+      "with a directory that depends on where it is read",
+      (text: string) => text.replace(/"server": "[^"]*"/, '"trust": "tuf"'),
+    ],
     ["with two entries for one key", (text: string) => text.replace('"version": 1', '"version": 1, "version": 1')],
   ])("%s is an error, never no pins, and is left as it is", async (_how, damage) => {
     await openPinFile(dir).put(ENTRY);

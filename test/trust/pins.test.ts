@@ -23,7 +23,7 @@ function cover(overrides: Partial<CoverRequest>): ReturnType<typeof coverReposit
     repository: "ghcr.io/acme/app",
     pins: [],
     allowFirstUse: true,
-    openSource: (pinned) => source(pinned.server),
+    openSource: (pinned) => source(pinned.kind === "notary" ? pinned.server : pinned.kind),
     ...overrides,
   });
 }

@@ -21,7 +21,10 @@ const SHORT_HEX = 12;
 export const listCommand = defineCommand({
   arguments: { repository: argument("REPOSITORY", "the repository: [HOST[:PORT]/]REPOSITORY") },
   options: {
-    sign: flag("--sign", "compare with signatures; needs --server or a pin that names one"),
+    sign: flag(
+      "--sign",
+      "compare with signatures: in the registry itself, unless a pin, --server or --trust says where",
+    ),
     ...trustServerOptions,
     ...pinOptions,
     ...registryOptions,

@@ -23,7 +23,7 @@ export const pullCommand = defineCommand({
     out: value("-o, --out, --output FILE", "where to write the module; - is stdout", nonEmpty, {
       initial: "module.wasm",
     }),
-    sign: flag("--sign", "verify; needs --server or a pin that names one"),
+    sign: flag("--sign", "verify: by the registry itself, unless a pin, --server or --trust says where"),
     ...trustServerOptions,
     ...pinOptions,
     ...readingOptions,

@@ -48,7 +48,7 @@ export const pushCommand = defineCommand({
     reference: argument("REFERENCE", "where to: [HOST[:PORT]/]REPOSITORY[:TAG]"),
   },
   options: {
-    sign: flag("--sign", "sign what is pushed; needs --server or a pin that names one"),
+    sign: flag("--sign", "sign what is pushed: in the registry itself, unless a pin, --server or --trust says where"),
     ...trustServerOptions,
     roles: list("-r, --role ROLE", "sign as this delegation instead, e.g. targets/releases", nonEmpty),
     format,

@@ -2,7 +2,9 @@ import { UsageError } from "../../base/errors.ts";
 import { parseReference } from "../../oci/reference.ts";
 import { repositoryName } from "../../oci/tagged-reference.ts";
 import type { Pin } from "../../trust/pin.ts";
-import { checkPattern, type PinEntry } from "../../trust/pins.ts";
+import { checkPattern, type PinEntry, type PinnedSource } from "../../trust/pins.ts";
+import { defaultCollection, formatPlace } from "../../trust/place.ts";
+import type { TrustSource } from "../../trust/source.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { confirmed, yesOption } from "../confirm.ts";
 import { flag, optional, type OptionValues } from "../options.ts";
@@ -84,26 +86,27 @@ async function newPin(
   pattern: string,
   given: OptionValues<typeof options>,
 ): Promise<PinEntry> {
-  const { server } = given;
-  if (server === undefined) {
-    throw new UsageError("TRUST_SOURCE_MISSING", "a pin needs the trust server of the collection", {
-      hint: "Add --server URL",
+  const { place } = session;
+  if (place === undefined) {
+    throw new UsageError("TRUST_SOURCE_MISSING", "a pin needs the place of the collection's trust data", {
+      hint: "Add --server URL for a Notary server, or --trust oci: for trust data in the registry itself",
     });
   }
-  const collection = given.gun ?? pattern;
+  const collection = given.gun ?? defaultCollection(place.kind, pattern);
   checkPattern(pattern, collection);
-  const pin = session.pin ?? (await confirmedPin(context, session, server, collection, given));
+  const pin = session.pin ?? (await confirmedPin(context, session, place, pattern, collection, given));
   if (session.pin !== undefined && !given.offline && !collection.includes(REST)) {
-    await session.trustServer(server).open(collection, { pin, firstUse: "refuse", signal: context.signal });
+    await opened(session, place, pattern).open(collection, { pin, firstUse: "refuse", signal: context.signal });
   }
-  return { pattern, collection, source: { kind: "notary", server }, pin, firstUse: false, added: context.now() };
+  return { pattern, collection, source: place, pin, firstUse: false, added: context.now() };
 }
 
 /** Shows the root keys that a server has and asks whether they are the right ones. */
 async function confirmedPin(
   context: Context,
   session: Session,
-  server: string,
+  place: PinnedSource,
+  pattern: string,
   collection: string,
   { yes, offline }: { readonly yes: boolean; readonly offline: boolean },
 ): Promise<Pin> {
@@ -112,8 +115,8 @@ async function confirmedPin(
       hint: "Add --root-fingerprint HEX, as the publisher tells it",
     });
   }
-  const opened = await session.trustServer(server).open(collection, { firstUse: "accept", signal: context.signal });
-  const fingerprints = opened.rootKeys.map((key) => key.fingerprint);
+  const seen = await opened(session, place, pattern).open(collection, { firstUse: "accept", signal: context.signal });
+  const fingerprints = seen.rootKeys.map((key) => key.fingerprint);
   const question = `${collection} has the root key ${fingerprints.join(", ")}. Is that what the publisher says?`;
   if (await confirmed(context, question, yes)) return { fingerprints };
   throw new UsageError("USAGE", "nothing was pinned");
@@ -127,12 +130,17 @@ async function updatedPin(context: Context, session: Session, pattern: string): 
       hint: "`wasm-to-oci trust pin` shows the pins",
     });
   }
-  const source = session.trustServer(entry.source.server);
-  const opened = await source.open(entry.collection, { pin: entry.pin, firstUse: "refuse", signal: context.signal });
+  const source = opened(session, entry.source, pattern);
+  const seen = await source.open(entry.collection, { pin: entry.pin, firstUse: "refuse", signal: context.signal });
   const { threshold = 1 } = entry.pin;
-  const fingerprints = opened.rootKeys.map((key) => key.fingerprint);
+  const fingerprints = seen.rootKeys.map((key) => key.fingerprint);
   const pin = { fingerprints, ...(threshold > 1 ? { threshold: Math.min(threshold, fingerprints.length) } : {}) };
   return { ...entry, pin, added: context.now() };
+}
+
+/** The source of a pin. Only trust data beside the module depends on the repository, and such a pin is for one. */
+function opened(session: Session, place: PinnedSource, pattern: string): TrustSource {
+  return session.openTrust(place, parseReference(pattern.replace(REST, "x"))).source;
 }
 
 async function removePin({ out }: Context, session: Session, pattern: string): Promise<void> {
@@ -145,11 +153,11 @@ async function showPins({ out }: Context, pins: readonly PinEntry[]): Promise<vo
   if (out.format === "json") return out.json({ pins: pins.map(pinDocument) });
   if (pins.length === 0) return out.info("Nothing is pinned here");
   return out.table(
-    ["PATTERN", "COLLECTION", "SERVER", "ROOT", "TRUSTED BY"],
+    ["PATTERN", "COLLECTION", "TRUST DATA", "ROOT", "TRUSTED BY"],
     pins.map(({ pattern, collection, source, pin, firstUse }) => [
       pattern,
       collection,
-      source.server,
+      source.kind === "notary" ? source.server : formatPlace(source),
       describePin(pin),
       firstUse ? "first use" : "pin",
     ]),
@@ -167,5 +175,9 @@ function describePin(pin: Pin): string {
 }
 
 function pinDocument({ pattern, collection, source, pin, firstUse, added }: PinEntry): Record<string, unknown> {
-  return { pattern, collection, server: source.server, pin, firstUse, added };
+  return { pattern, collection, ...placeMember(source), pin, firstUse, added };
+}
+
+function placeMember(source: PinnedSource): Record<string, string> {
+  return source.kind === "notary" ? { server: source.server } : { trust: formatPlace(source) };
 }

@@ -20,7 +20,7 @@ export const verifyCommand = defineCommand({
     reference: argument("REFERENCE", "what it should be: [HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]"),
   },
   options: {
-    sign: flag("--sign", "accepted for symmetry with pull; verify always verifies"),
+    sign: flag("--sign", "by the registry itself, unless a pin, --server or --trust says where"),
     ...trustServerOptions,
     ...pinOptions,
     ...readingOptions,

@@ -1,0 +1,11 @@
+/** The tags of a repository that are trust data's, and never a module's. */
+
+/** Names the newest published state. */
+export const TRUST_TAG = "tuf";
+/** Begins the tags of changes that publishers ask for; see `docs/adr/0010-trust-in-the-registry.md`. */
+export const CHANGE_TAG_PREFIX = "tuf-change-";
+
+/** Tells whether a tag belongs to trust data. */
+export function isTrustTag(tag: string): boolean {
+  return tag === TRUST_TAG || tag.startsWith(CHANGE_TAG_PREFIX);
+}
