@@ -1,10 +1,10 @@
 /** A TUF trust source whose anchors and verified metadata live in a trust directory. */
 import { createHash } from "node:crypto";
-import { mkdir, open } from "node:fs/promises";
+import { mkdir, open, readdir, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
-import { ownBytes, type Bytes } from "../base/bytes.ts";
-import { errorCode, StorageError } from "../base/errors.ts";
+import { equalBytes, ownBytes, type Bytes } from "../base/bytes.ts";
+import { errorCode, StorageError, UsageError } from "../base/errors.ts";
 import type { Runtime } from "../base/runtime.ts";
 import {
   createTufSource,
@@ -27,6 +27,10 @@ type Tuning = Pick<TufSourceOptions, "anchor" | "freshness" | "limits" | "publis
 export interface OpenTufSourceOptions extends Tuning {
   /** URL of the metadata's folder, or the path of a directory that holds `metadata/` and `targets/`. */
   readonly location: string;
+  /** URL of the folder that holds the targets; `targets` beside the metadata's folder unless told. */
+  readonly targetsUrl?: string | undefined;
+  /** Sent to the repository's own origins, and nowhere that they redirect to: `authorization`. Names in lower case. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
   /** Trust directory; `~/.wasm-to-oci` unless told. */
   readonly dir?: string | undefined;
   readonly runtime?: Runtime | undefined;
@@ -35,7 +39,8 @@ export interface OpenTufSourceOptions extends Tuning {
 /**
  * Opens a plain TUF repository as a trust source. Nothing is contacted and nothing is written yet.
  *
- * @throws {UsageError} USAGE where the location is no address of http or https, and no path
+ * @throws {UsageError} USAGE where the location is no address of http or https, and no path; for a URL of targets, or
+ *   headers, beside a path
  * @example
  * ```ts
  * const source = openTufSource({ location: "https://tuf.example.com/metadata/" });
@@ -44,8 +49,15 @@ export interface OpenTufSourceOptions extends Tuning {
  */
 export function openTufSource(options: OpenTufSourceOptions): TufSource {
   const { location, dir = join(homedir(), ".wasm-to-oci"), runtime = nodeRuntime() } = options;
-  const repository = /^[a-z][a-z0-9+.-]+:\/\//i.test(location)
-    ? httpRepository({ metadataUrl: location, runtime })
+  const { targetsUrl, headers } = options;
+  const isUrl = /^[a-z][a-z0-9+.-]+:\/\//i.test(location);
+  if (!isUrl && (targetsUrl !== undefined || headers !== undefined)) {
+    throw new UsageError("USAGE", `${location} is a directory: it has no URL of targets, and takes no headers`, {
+      hint: "Give the address of the metadata's folder, or leave the two out",
+    });
+  }
+  const repository = isUrl
+    ? httpRepository({ metadataUrl: location, targetsUrl, headers, runtime })
     : directoryRepository(resolve(location));
   return createTufSource({ ...options, repository, runtime, trust: openTufTrustDir(dir) });
 }
@@ -66,7 +78,37 @@ export function openTufTrustDir(dir: string): TufTrustStore {
       });
     },
     openStore: (_key, anchor) => openTufStore(tufStoreDir(state, anchor)),
+    remove: (key) => {
+      const path = anchorPath(state, key);
+      return withLock(join(state, ".lock"), async () => {
+        const anchor = await readAnchor(path);
+        if (anchor === undefined) return;
+        const shared = await isShared(state, path, anchor);
+        await removing(path); // first: without it, what is left is never looked at
+        if (!shared) await removing(tufStoreDir(state, anchor));
+      });
+    },
   };
+}
+
+/** One collection may be known from several places; what was verified from its anchor is then shared. */
+async function isShared(state: string, path: string, anchor: Bytes): Promise<boolean> {
+  const folder = dirname(path);
+  for (const name of await readdir(folder)) {
+    const other = join(folder, name);
+    if (other === path || !name.endsWith(".root.json")) continue;
+    const found = await readAnchor(other);
+    if (found !== undefined && equalBytes(found, anchor)) return true;
+  }
+  return false;
+}
+
+async function removing(path: string): Promise<void> {
+  try {
+    await rm(path, { recursive: true, force: true });
+  } catch (error) {
+    throw storageError(error, "write", path);
+  }
 }
 
 function anchorPath(state: string, { location, collection }: TufCollectionKey): string {

@@ -11,6 +11,7 @@ import {
   type TufSource,
   type TufSourceOptions,
 } from "../../src/trust/tuf-source.ts";
+import { fakeTransport } from "../support/fake-transport.ts";
 import { NOW, TufSimulator } from "../support/tuf-repository.ts";
 
 const runtime = {
@@ -201,8 +202,50 @@ describe("a TUF repository in a directory", () => {
     expect(opened.find("team/v2")?.hashes.sha256).toHaveLength(64);
   });
 
+  it("has no URL of targets and takes no headers: it refuses them instead of passing over them", () => {
+    for (const option of [{ targetsUrl: "https://tuf.example/targets/" }, { headers: { authorization: "Bearer x" } }]) {
+      const open = (): TufSource => openTufSource({ location: "/srv/tuf", runtime, ...option });
+      expect(open).toThrow(expect.objectContaining({ code: "USAGE" }));
+    }
+  });
+
   it("is not at an address of an unknown kind", () => {
     expect(() => openTufSource({ location: "ftp://x/", runtime })).toThrow(expect.objectContaining({ code: "USAGE" }));
+  });
+});
+
+describe("a TUF repository on a web server", () => {
+  it("is read with the headers that were given, which no other server gets to see", async () => {
+    const repository = await honest();
+    const { transport, requests } = fakeTransport(({ url }) => {
+      const { host, pathname } = url;
+      const file = pathname.slice("/metadata/".length);
+      if (host === "tuf.example" && file === "timestamp.json") {
+        return { status: 302, headers: { location: `https://cdn.example${pathname}` } };
+      }
+      const bytes = repository.files.get(file);
+      return bytes === undefined ? { status: 404 } : { body: bytes };
+    });
+    const opened = openTufSource({
+      location: "https://tuf.example/metadata/",
+      targetsUrl: "https://files.example/",
+      headers: { authorization: "Bearer secret" },
+      dir: newDir(),
+      runtime: { ...runtime, transport },
+      anchor: repository.anchor,
+    });
+    expect((await opened.open("acme/app", refuse)).find("v1")).toBeDefined();
+    const told = requests.map(({ url, headers }) => [url.host, headers["authorization"]]);
+    expect(told).toContainEqual(["tuf.example", "Bearer secret"]);
+    expect(told).toContainEqual(["cdn.example", undefined]);
+    expect(told.filter(([host, secret]) => host === "cdn.example" && secret !== undefined)).toEqual([]);
+  });
+
+  it("has its targets where it is told, which must be an address too", () => {
+    const open = (targetsUrl: string): TufSource =>
+      openTufSource({ location: "https://tuf.example/metadata/", targetsUrl, runtime });
+    expect(() => open("ftp://files.example/")).toThrow(expect.objectContaining({ code: "USAGE" }));
+    expect(open("https://files.example/").location).toBe("https://tuf.example/metadata/");
   });
 });
 
