@@ -47,6 +47,8 @@ export interface TufClientOptions {
 export interface RefreshOptions {
   /** `online` unless told. */
   readonly freshness?: Freshness | undefined;
+  /** A view of the repository that the caller has begun to read, to go on with. */
+  readonly view?: TufRepository | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -100,7 +102,7 @@ export class TufClient {
       const recent = await this.fromRecentStore(now, record, freshness.seconds, options.signal);
       if (recent !== undefined) return this.finish(recent);
     }
-    const run = await this.fromRepository(now, options.signal);
+    const run = await this.fromRepository(now, options);
     await run.io.keepCheck(now);
     return this.finish(run);
   }
@@ -158,9 +160,9 @@ export class TufClient {
     return this.report();
   }
 
-  private async fromRepository(now: Date, signal: AbortSignal | undefined): Promise<Workflow> {
+  private async fromRepository(now: Date, { view, signal }: RefreshOptions): Promise<Workflow> {
     try {
-      return await this.execute(now, true, signal);
+      return await this.execute(now, true, signal, view);
     } catch (error) {
       if (!(error instanceof TrustError) || !PASSING.has(error.code)) throw error;
       return this.execute(now, true, signal);
@@ -178,8 +180,14 @@ export class TufClient {
     return ignoringFaults(() => this.execute(now, false, signal));
   }
 
-  private async execute(now: Date, online: boolean, signal: AbortSignal | undefined): Promise<Workflow> {
-    const { anchor, repository, store, targetsRole } = this.options;
+  private async execute(
+    now: Date,
+    online: boolean,
+    signal: AbortSignal | undefined,
+    view?: TufRepository,
+  ): Promise<Workflow> {
+    const { anchor, store, targetsRole } = this.options;
+    const repository = view ?? this.options.repository.view?.() ?? this.options.repository;
     const set = new TrustedSet({ now, memo: this.memo, targetsRole });
     const run = new Workflow(set, new DocumentIo({ repository, store, limits: this.limits, online, signal }));
     await run.execute(anchor);

@@ -31,6 +31,8 @@ export interface PublishAccess {
   readonly anchor: Bytes | undefined;
   /** What was verified here before. */
   readonly floors?: TufStore | undefined;
+  /** Looks at every state that is read before anything is built upon it, and throws where it is not the expected one. */
+  readonly check?: ((base: PublishedCollection) => Promise<void>) | undefined;
 }
 
 export interface PublishEnvironment {
@@ -117,7 +119,8 @@ export async function publishPending(
   const files = await filesOf(draft, pending, { signing, now, versions });
   if (base !== undefined && files.length === 0) return { collection: base, files, warnings: [] };
   const anchor = access.anchor ?? files.find(({ role }) => role === "root")!.bytes;
-  const tried = await dryRun({ repository: store, anchor, draft, files, now: now(), lenient: rules.lenient });
+  const repository = base?.repository ?? store.view?.() ?? store;
+  const tried = await dryRun({ repository, anchor, draft, files, now: now(), lenient: rules.lenient });
   await store.publish(tried.files, base && { root: base.root.signed.version, timestamp: base.timestamp.bytes });
   const collection = await readBack({ ...access, anchor }, tried.files, signal);
   return { collection, files: tried.files, warnings: tried.warnings };
@@ -146,7 +149,7 @@ export async function checkAbsent(store: TufPublisherStore, signal?: AbortSignal
 
 /** The newest state. @throws {TrustError} TRUST_NOT_FOUND where no anchor says that there is a collection */
 export async function readBase(
-  { store, anchor, floors }: PublishAccess,
+  { store, anchor, floors, check }: PublishAccess,
   signal: AbortSignal | undefined,
 ): Promise<PublishedCollection> {
   if (anchor === undefined) {
@@ -155,6 +158,7 @@ export async function readBase(
     });
   }
   const base = await loadPublished(store, { anchor, floors, signal });
+  await check?.(base);
   if (base.root.signed.consistentSnapshot) return base;
   throw new UsageError("USAGE", `${store.location} overwrites its files (consistent_snapshot is off)`, {
     hint: "Clients could meet it half-written; publish it with the tool that made it, or turn consistent snapshots on",
@@ -169,7 +173,7 @@ async function readBack(
   try {
     const collection = await readBase(access, signal);
     for (const { file, bytes, role, version } of files) {
-      const served = await access.store.metadata({ file, limit: bytes.length + 1, signal });
+      const served = await collection.repository.metadata({ file, limit: bytes.length + 1, signal });
       if (served !== undefined && equalBytes(served, bytes)) continue;
       if (role === "timestamp" && collection.timestamp.signed.version > version) continue;
       throw new TrustError("METADATA_TAMPERED", `${file} is not what was written`, { role });

@@ -9,7 +9,7 @@ import { metadataFile } from "./names.ts";
 import type { TufRepository } from "./repository.ts";
 import type { MetaFile, Root, SignedMetadata, Snapshot, Targets, Timestamp } from "./schema.ts";
 import type { TufStore } from "./store.ts";
-import { TrustedSet } from "./trusted-set.ts";
+import { TrustedSet, type VerifiedRole } from "./trusted-set.ts";
 
 /** Before every expiry: dates are not looked at. */
 const NO_DATE = new Date(0);
@@ -35,8 +35,9 @@ export interface LoadOptions {
  *
  * @throws {TrustError} as a client's refresh, METADATA_EXPIRED never
  */
-export async function loadPublished(repository: TufRepository, options: LoadOptions): Promise<PublishedCollection> {
+export async function loadPublished(place: TufRepository, options: LoadOptions): Promise<PublishedCollection> {
   const { anchor, floors, signal } = options;
+  const repository = place.view?.() ?? place;
   const set = new TrustedSet({ now: NO_DATE });
   await set.startFrom(anchor);
   for (let followed = 0; ; followed++) {
@@ -57,7 +58,7 @@ export async function loadPublished(repository: TufRepository, options: LoadOpti
     return (await repository.metadata({ file, limit, signal })) ?? withheld(role);
   };
   await set.updateSnapshot(await read("snapshot", set.expectedSnapshot), "network");
-  const collection = new PublishedCollection(set, read);
+  const collection = new PublishedCollection(set, repository, read);
   await collection.loadTree();
   return collection;
 }
@@ -67,16 +68,29 @@ export class PublishedCollection {
   readonly targets = new Map<string, SignedMetadata<Targets>>();
   /** Roles whose published document cannot be used, and why. One that was never published is not among them. */
   readonly unusable = new Map<string, WasmToOciError>();
+  /** What it was read from: the place itself, or its view at that moment. */
+  readonly repository: TufRepository;
   private readonly set: TrustedSet;
   private readonly read: (role: string, meta: MetaFile) => Promise<Bytes>;
 
-  constructor(set: TrustedSet, read: (role: string, meta: MetaFile) => Promise<Bytes>) {
+  constructor(set: TrustedSet, repository: TufRepository, read: (role: string, meta: MetaFile) => Promise<Bytes>) {
     this.set = set;
+    this.repository = repository;
     this.read = read;
   }
 
   get root(): SignedMetadata<Root> {
     return this.set.root.document;
+  }
+
+  /** The newest root with the keys that signed it. */
+  get verifiedRoot(): VerifiedRole<Root> {
+    return this.set.root;
+  }
+
+  /** Everything that was verified so far, as a client reports it. */
+  verifiedRoles(): VerifiedRole[] {
+    return this.set.verifiedRoles();
   }
 
   get timestamp(): SignedMetadata<Timestamp> {

@@ -26,4 +26,11 @@ export interface TufRepository {
   readonly location: string;
   metadata(request: MetadataRequest): Promise<Bytes | undefined>;
   target(request: TargetRequest): Promise<AsyncIterable<Uint8Array> | undefined>;
+  /**
+   * Gives the repository at one moment, where the place can: all that is read through a view belongs together. Every
+   * run of a client, and of a publisher, reads through one.
+   *
+   * @param names the only targets that will be looked for, where that is known: what they need may be read ahead
+   */
+  view?(names?: readonly string[]): TufRepository;
 }
