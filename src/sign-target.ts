@@ -3,7 +3,7 @@ import type { Digest } from "./base/digest.ts";
 import type { Contract } from "./trust/contract.ts";
 import type { Pin } from "./trust/pin.ts";
 import type { PublishResult, SignedTarget, TargetEdit, TrustedCollection, TrustSource } from "./trust/source.ts";
-import { readBinding, withBinding, type TargetBinding } from "./trust/target-custom.ts";
+import { hasSoundBinding, readBinding, withBinding, type TargetBinding } from "./trust/target-custom.ts";
 
 /** In which collection, and how, to sign. */
 export interface Signing {
@@ -92,7 +92,7 @@ export async function restoreTarget(signing: Signing, published: PublishedTarget
  * keeps what that one replaces.
  */
 function nextBinding(former: SignedTarget | undefined, wanted: WantedTarget): TargetBinding {
-  const signed = former === undefined ? undefined : readBinding(former.custom, former.name);
+  const signed = soundBinding(former);
   const again = former !== undefined && sameContent(former, wanted);
   const kept = again && wanted.keepManifests === true ? (signed?.manifests ?? []) : [];
   const manifests = [...new Set([...wanted.manifests, ...kept])];
@@ -108,7 +108,7 @@ function isIn(former: SignedTarget, roles: readonly string[] | undefined): boole
 }
 
 function isSigned(former: SignedTarget, wanted: WantedTarget, binding: TargetBinding): boolean {
-  const signed = readBinding(former.custom, former.name);
+  const signed = soundBinding(former);
   return (
     sameContent(former, wanted) &&
     former.hashes.sha512 === (wanted.hashes.sha512 ?? former.hashes.sha512) &&
@@ -117,6 +117,11 @@ function isSigned(former: SignedTarget, wanted: WantedTarget, binding: TargetBin
     signed.replaces === binding.replaces &&
     signed.contract?.digest === wanted.contract.digest
   );
+}
+
+/** One that cannot be read is written anew: signing again is what its error asks for. */
+function soundBinding(former: SignedTarget | undefined): TargetBinding | undefined {
+  return former !== undefined && hasSoundBinding(former) ? readBinding(former.custom, former.name) : undefined;
 }
 
 function sameContent(target: SignedTarget, wanted: WantedTarget): boolean {

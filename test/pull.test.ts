@@ -45,6 +45,7 @@ describe("pull, verified", () => {
       "target-signed",
       "tag-agrees",
       "module-digest",
+      "contract-kept",
     ]);
   });
 

@@ -12,6 +12,7 @@ export function sayNotes({ out }: Context, notes: readonly Note[]): void {
   if (out.format === "json") return;
   for (const { code, message } of notes) {
     if (ALWAYS_SAID.has(code)) out.warnAlways(message);
+    else if (code === "no-contract") out.info(message); // as all were before there were contracts
     else out.warn(message);
   }
 }

@@ -3,6 +3,7 @@
  * that the short list for people is made from.
  */
 import type { Digest } from "../base/digest.ts";
+import type { Contract } from "./contract.ts";
 import type { KeyReport, RoleReport } from "./source.ts";
 
 /**
@@ -51,6 +52,8 @@ export interface VerificationReport {
   readonly artifact: { readonly digest: Digest; readonly format: string } | undefined;
   /** Undefined where nothing was verified. */
   readonly trust: TrustReport | undefined;
+  /** What the module was signed to import and export, and does; absent where nobody signed that. */
+  readonly contract?: Contract | undefined;
   readonly checks: readonly Check[];
   readonly notes: readonly Note[];
 }
