@@ -11,7 +11,7 @@ import { readBinding, withBinding } from "../src/trust/target-custom.ts";
 import { verify } from "../src/verify.ts";
 import { scanWasm } from "../src/wasm/binary.ts";
 import { failure, UseCase } from "./support/use-case.ts";
-import { coreImport, coreImports, custom, ONE_TYPE, wasmModule } from "./support/wasm-builder.ts";
+import { coreImport, coreImports, ONE_TYPE, wasmModule } from "./support/wasm-builder.ts";
 
 let world: UseCase;
 
