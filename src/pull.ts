@@ -16,14 +16,7 @@ import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagge
 import { bindTarget, type Binding, type FoundArtifact } from "./trust/binding.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
 import type { Check, Note, VerificationReport } from "./trust/report.ts";
-import {
-  findTarget,
-  findTargetByDigest,
-  requireDigestAgrees,
-  trustChecks,
-  trustNotes,
-  trustReport,
-} from "./trust/resolve.ts";
+import { chooseTarget, trustChecks, trustNotes, trustReport } from "./trust/resolve.ts";
 import type { SignedTarget, TrustedCollection } from "./trust/source.ts";
 
 /** What is fetched before anybody has signed for it: more than modules have, less than fills a disk. */
@@ -118,19 +111,6 @@ async function pullVerified(options: PullOptions, trust: Coverage, download: Dow
   const { digest, size } = module;
   const now = options.runtime.now();
   return verifiedReport({ name, trust, collection, target, binding, found, module: { digest, size }, contract, now });
-}
-
-function chooseTarget(
-  trust: Coverage,
-  collection: TrustedCollection,
-  reference: TaggedReference,
-  found: FoundArtifact | undefined,
-): SignedTarget {
-  const name = formatTagged(reference);
-  if (!reference.tagged && found !== undefined) return findTargetByDigest(trust, collection, found, name);
-  const target = findTarget(collection, targetName(trust, reference.tag), name);
-  if (reference.digest !== undefined) requireDigestAgrees(target, reference.digest, name);
-  return target;
 }
 
 interface Verification {

@@ -3,9 +3,10 @@ import type { Digest } from "../base/digest.ts";
 import { digestHex } from "../base/digest.ts";
 import { TrustError } from "../base/errors.ts";
 import { isPin } from "../notary/pinning.ts";
+import { formatTagged, type TaggedReference } from "../oci/tagged-reference.ts";
 import { signsManifest, type FoundArtifact } from "./binding.ts";
 import type { Check, Note, TrustReport } from "./report.ts";
-import { tagOf, type Coverage } from "./coverage.ts";
+import { tagOf, targetName, type Coverage } from "./coverage.ts";
 import type { SignedTarget, TrustedCollection } from "./source.ts";
 import { hasSoundBinding, readBinding } from "./target-custom.ts";
 
@@ -27,7 +28,7 @@ export function findTarget(collection: TrustedCollection, name: string, referenc
 }
 
 /** Finds the target that signs an artifact by its manifest digest or its module. @throws {TrustError} TARGET_NOT_FOUND */
-export function findTargetByDigest(
+function findTargetByDigest(
   coverage: Coverage,
   collection: TrustedCollection,
   found: FoundArtifact,
@@ -60,7 +61,7 @@ function signsArtifact(target: SignedTarget, found: FoundArtifact): boolean {
 }
 
 /** `repo:tag@digest` says twice what it wants: both must agree. @throws {TrustError} TAG_MISMATCH */
-export function requireDigestAgrees(target: SignedTarget, wanted: Digest, reference: string): void {
+function requireDigestAgrees(target: SignedTarget, wanted: Digest, reference: string): void {
   const binding = readBinding(target.custom, target.name);
   const signed = binding?.manifests ?? [`sha256:${target.hashes.sha256 ?? ""}`];
   if (signed.includes(wanted)) return;
@@ -74,6 +75,25 @@ export function requireDigestAgrees(target: SignedTarget, wanted: Digest, refere
       details: { expected: signed, got: wanted },
     },
   );
+}
+
+/**
+ * Finds the target of a reference: of its tag, which its digest must then agree with, or of its digest alone.
+ *
+ * @param found what the reference names in the registry
+ * @throws {TrustError} TARGET_NOT_FOUND, TAG_MISMATCH
+ */
+export function chooseTarget(
+  trust: Coverage,
+  collection: TrustedCollection,
+  reference: TaggedReference,
+  found: FoundArtifact | undefined,
+): SignedTarget {
+  const name = formatTagged(reference);
+  if (!reference.tagged && found !== undefined) return findTargetByDigest(trust, collection, found, name);
+  const target = findTarget(collection, targetName(trust, reference.tag), name);
+  if (reference.digest !== undefined) requireDigestAgrees(target, reference.digest, name);
+  return target;
 }
 
 /** The earliest expiry among the roles that a verification used. */
