@@ -34,6 +34,8 @@ export interface UpdateOptions {
   readonly freshness?: Freshness | undefined;
   /** Load roles past their expiry too, for inspection and repair; they are listed in the state and nothing is kept. */
   readonly acceptExpired?: boolean | undefined;
+  /** The lowest version to accept of a role, besides what is remembered. */
+  readonly floors?: ReadonlyMap<string, number> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -178,16 +180,16 @@ export class NotaryClient {
     }
     const source = cachedDocuments(stored.root, await this.options.metadata.read(collection));
     const { state } = await verifyCollection(source, this.verifyOptions(collection, options, now, stored));
-    return state;
+    return { ...state, checkedAt: stored.checkedAt };
   }
 
   private verifyOptions(
     { server, gun }: CollectionKey,
-    { pin, firstUse, acceptExpired = false }: UpdateOptions,
+    { pin, firstUse, acceptExpired = false, floors }: UpdateOptions,
     now: Date,
     stored: TrustState | undefined,
   ): VerifyOptions {
-    return { server, gun, now, stored, pin, firstUse, acceptExpired };
+    return { server, gun, now, stored, pin, firstUse, acceptExpired, floors };
   }
 
   /** Remembers what was verified: trust first, then what is new to the cache, which may be lost. */

@@ -22,7 +22,7 @@ export interface TrustedSetOptions {
   readonly gun: string;
   /** The one moment for which everything is checked. */
   readonly now: Date;
-  /** The highest version seen of each role but root: lower ones are refused, whatever keys sign them. */
+  /** The highest version seen of each role: lower ones are refused, whatever keys sign them. */
   readonly versions: ReadonlyMap<string, number>;
   /** Take documents past their expiry too, and list them: for inspection and repair only. */
   readonly acceptExpired: boolean;

@@ -16,6 +16,8 @@ export interface VerifyOptions extends RootTrust {
   readonly server: string;
   /** Go on past expiry dates, for inspection and repair. */
   readonly acceptExpired: boolean;
+  /** The lowest version to accept of a role, besides those that are stored. */
+  readonly floors?: ReadonlyMap<string, number> | undefined;
 }
 
 /** What a pass found. Nothing was stored. */
@@ -29,8 +31,8 @@ export interface Verification extends Anchor {
  * @throws {TrustError} whatever is wrong with it; {@link walkToNewestRoot} for root
  */
 export async function verifyCollection(source: DocumentSource, options: VerifyOptions): Promise<Verification> {
-  const { gun, now, stored, acceptExpired } = options;
-  const set = new NotaryTrustedSet({ gun, now, acceptExpired, versions: stored?.versions ?? new Map() });
+  const { gun, now, stored, acceptExpired, floors } = options;
+  const set = new NotaryTrustedSet({ gun, now, acceptExpired, versions: highest(stored?.versions, floors) });
   const anchor = await walkToNewestRoot(set, source, options);
   await set.settleRoot();
   const timestamp = await source.timestamp();
@@ -42,6 +44,15 @@ export async function verifyCollection(source: DocumentSource, options: VerifyOp
   await set.updateTargets(targets.bytes, targets.from);
   await addDelegations(set, source);
   return { ...anchor, state: set.state(options.server, anchor.firstUse && stored === undefined) };
+}
+
+/** Of two sets of versions the higher one of each role. */
+function highest(...sets: readonly (ReadonlyMap<string, number> | undefined)[]): ReadonlyMap<string, number> {
+  const versions = new Map<string, number>();
+  for (const [role, version] of sets.flatMap((set) => [...(set ?? [])])) {
+    versions.set(role, Math.max(version, versions.get(role) ?? 0));
+  }
+  return versions;
 }
 
 async function obtain(source: DocumentSource, role: string, expected: FileMeta): Promise<SourcedDocument> {

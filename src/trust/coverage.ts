@@ -1,5 +1,6 @@
 /** Which collection answers for a reference, and why: the outcome of flags, pins and first-use records. */
 import type { Freshness } from "../tuf/client.ts";
+import type { Floors } from "./floors.ts";
 import type { Pin } from "./pin.ts";
 import type { TrustSource } from "./source.ts";
 
@@ -12,13 +13,15 @@ export interface Coverage {
    * share it. Undefined where names are no paths (Notary).
    */
   readonly prefix?: string | undefined;
-  /** What decided: the caller's flags, a pin, or the record of a first use. */
-  readonly reason: "flags" | "pin" | "first-use-record";
+  /** What decided: the caller's flags, a pin, the record of a first use, or a lockfile where nothing else did. */
+  readonly reason: "flags" | "pin" | "first-use-record" | "lock";
   readonly pin?: Pin | undefined;
   /** Whether the first root ever seen may be trusted. Never unless the caller said so. */
   readonly firstUse: "accept" | "refuse";
   /** How current trust data must be; what the source was made with unless told. */
   readonly freshness?: Freshness | undefined;
+  /** Versions below which a role is refused, whatever this machine has seen: from a lockfile. */
+  readonly floors?: Floors | undefined;
 }
 
 /** The signed name of a tag. */

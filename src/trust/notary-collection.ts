@@ -25,6 +25,7 @@ export async function trustedCollection(
     roles,
     rootKeys: await keyReports(rootIds.flatMap((id) => state.root.keys.get(id) ?? [])),
     firstUse: state.firstUse,
+    checkedAt: state.checkedAt,
     warnings: [...warningsOf(state), ...more],
     find: (name) => {
       const found = findTarget(state, name, order);

@@ -4,6 +4,7 @@
  */
 import type { JsonValue } from "../base/json.ts";
 import type { Freshness } from "../tuf/client.ts";
+import type { Floors } from "./floors.ts";
 import type { Pin } from "./pin.ts";
 
 /** A public key as reports show it. */
@@ -47,6 +48,8 @@ export interface TrustedCollection {
   readonly rootKeys: readonly KeyReport[];
   /** True where the root was trusted because it was the first one seen, by this very call. */
   readonly firstUse: boolean;
+  /** When its source was last asked and everything verified: just now, or before, offline; undefined where unknown. */
+  readonly checkedAt?: Date | undefined;
   /** Anything a person should know that is not a failure: near expiry, a skipped delegation. */
   readonly warnings: readonly string[];
   /** The mapping for a name, in the search order of the source; undefined where none is signed. */
@@ -67,6 +70,8 @@ export interface OpenOptions {
   readonly names?: readonly string[] | undefined;
   /** How current the answer must be; what the source was made with unless told. */
   readonly freshness?: Freshness | undefined;
+  /** Versions below which a role is refused, besides those that were seen before. Nothing is kept of a refused state. */
+  readonly floors?: Floors | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -20,6 +20,7 @@ export interface TufCollectionOptions {
   /** The only names to load roles for; all unless given. */
   readonly names: readonly string[] | undefined;
   readonly firstUse: boolean;
+  readonly checkedAt: Date | undefined;
   readonly warnings: readonly string[];
   readonly createHasher: CreateHasher;
 }
@@ -37,6 +38,7 @@ export async function tufCollection(options: TufCollectionOptions): Promise<Trus
     roles: await Promise.all(verified.map(roleReport)),
     rootKeys: await keyReports(root.roles.get("root")!.keyIds.flatMap((id) => root.keys.get(id) ?? [])),
     firstUse: options.firstUse,
+    checkedAt: options.checkedAt,
     warnings: [...options.warnings, ...warnings, ...roles.warnings()],
     find: (name) => {
       const found = roles.find(name);
@@ -143,12 +145,12 @@ function isFirst(seen: Set<string>, { role, delegator }: RoleVisit): boolean {
   return seen.size < seen.add(key).size;
 }
 
-async function roleReport({ role, document, threshold, signedBy, from }: VerifiedRole): Promise<RoleReport> {
+export async function roleReport({ role, document, threshold, signedBy, from }: VerifiedRole): Promise<RoleReport> {
   const { version, expires } = document.signed;
   return { role, version, expires, threshold, from, signedBy: await keyReports(signedBy) };
 }
 
-async function keyReports(keys: readonly TufKey[]): Promise<KeyReport[]> {
+export async function keyReports(keys: readonly TufKey[]): Promise<KeyReport[]> {
   const reports: KeyReport[] = [];
   for (const { id, publicKey } of keys) {
     if (publicKey !== undefined) reports.push({ keyId: id, fingerprint: await publicKey.fingerprint() });

@@ -102,10 +102,13 @@ export class TufSource implements TrustSource {
     const { runtime, trust } = this.options;
     const { freshness = this.options.freshness } = options;
     const stored = this.options.anchor ?? (await trust.readAnchor(key));
-    const view = this.options.repository.view?.(options.names) ?? this.options.repository;
+    if (stored === undefined && freshness?.mode === "offline") throw notStored(collection);
+    const { repository } = this.options;
+    const view = freshness?.mode === "offline" ? repository : (repository.view?.(options.names) ?? repository);
     const anchor = stored ?? (await this.bootstrap(view, collection, options));
     const client = this.clientOf(key, anchor);
-    const { roles } = await client.refresh({ freshness, view, signal: options.signal });
+    const { floors, signal } = options;
+    const { roles, checkedAt } = await client.refresh({ freshness, view, floors, signal });
     const root = roles[0] as VerifiedRole<Root>;
     if (stored !== undefined) await checkPin(collection, options.pin, anchor, root);
     const warnings = checkName(root.document.signed, collection);
@@ -115,6 +118,7 @@ export class TufSource implements TrustSource {
       name: collection,
       names: options.names,
       firstUse,
+      checkedAt,
       warnings,
       createHasher: runtime.createHasher,
     });
@@ -210,6 +214,17 @@ function refuseCertificates({ certificateIds = [], certificateAuthorities }: Pin
   throw new UsageError("USAGE", "a plain TUF repository has no root certificates that could be pinned", {
     hint: "Pin the fingerprints of its root keys, or give its root file",
   });
+}
+
+function notStored(collection: string): TrustError {
+  return new TrustError(
+    "TRUST_UNAVAILABLE",
+    `nothing is stored about ${collection}, so it cannot be verified offline`,
+    {
+      hint: "Verify it online once",
+      details: { collection },
+    },
+  );
 }
 
 function hasPin(pin: Pin | undefined): pin is Pin {

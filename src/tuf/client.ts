@@ -49,6 +49,8 @@ export interface RefreshOptions {
   readonly freshness?: Freshness | undefined;
   /** A view of the repository that the caller has begun to read, to go on with. */
   readonly view?: TufRepository | undefined;
+  /** The lowest version to accept of a role, besides what earlier runs have seen. */
+  readonly floors?: ReadonlyMap<string, number> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -56,6 +58,8 @@ export interface RefreshOptions {
 export interface RefreshReport {
   /** Root, timestamp, snapshot, then targets roles in the order they were loaded. */
   readonly roles: readonly VerifiedRole[];
+  /** When the repository was last asked and everything verified; undefined where that was not noted. */
+  readonly checkedAt: Date | undefined;
   /** What is not a failure and should be known: a store that cannot be written. */
   readonly warnings: readonly string[];
 }
@@ -75,6 +79,7 @@ export class TufClient {
   private readonly limits: TufLimits;
   private readonly memo = new VerificationMemo();
   private run: Workflow | undefined;
+  private checkedAt: Date | undefined;
 
   constructor(options: TufClientOptions) {
     this.options = options;
@@ -93,18 +98,19 @@ export class TufClient {
   async refresh(options: RefreshOptions = {}): Promise<RefreshReport> {
     const freshness = options.freshness ?? { mode: "online" };
     const now = this.options.now();
-    if (freshness.mode === "offline") {
-      return this.finish(await this.execute(freshness.asOf ?? now, false, options.signal));
-    }
     const record = await this.options.store.readRecord();
+    if (freshness.mode === "offline") {
+      if (record !== undefined && freshness.asOf === undefined) checkClock(now, record);
+      return this.finish(await this.execute(freshness.asOf ?? now, false, options), record?.checkedAt);
+    }
     if (record !== undefined) checkClock(now, record);
     if (freshness.mode === "max-age" && record !== undefined) {
-      const recent = await this.fromRecentStore(now, record, freshness.seconds, options.signal);
-      if (recent !== undefined) return this.finish(recent);
+      const recent = await this.fromRecentStore(now, record, freshness.seconds, options);
+      if (recent !== undefined) return this.finish(recent, record.checkedAt);
     }
     const run = await this.fromRepository(now, options);
     await run.io.keepCheck(now);
-    return this.finish(run);
+    return this.finish(run, now);
   }
 
   /**
@@ -137,7 +143,7 @@ export class TufClient {
   /** An account of everything that the last refresh, and searches since, have used. */
   report(): RefreshReport {
     const { set, io } = this.current();
-    return { roles: set.verifiedRoles(), warnings: [...io.warnings] };
+    return { roles: set.verifiedRoles(), checkedAt: this.checkedAt, warnings: [...io.warnings] };
   }
 
   /** The role where searches start. */
@@ -155,17 +161,18 @@ export class TufClient {
     throw new TrustError("TRUST_UNAVAILABLE", "the repository was not verified yet", { hint: "Refresh first" });
   }
 
-  private finish(run: Workflow): RefreshReport {
+  private finish(run: Workflow, checkedAt: Date | undefined): RefreshReport {
     this.run = run;
+    this.checkedAt = checkedAt;
     return this.report();
   }
 
-  private async fromRepository(now: Date, { view, signal }: RefreshOptions): Promise<Workflow> {
+  private async fromRepository(now: Date, options: RefreshOptions): Promise<Workflow> {
     try {
-      return await this.execute(now, true, signal, view);
+      return await this.execute(now, true, options);
     } catch (error) {
       if (!(error instanceof TrustError) || !PASSING.has(error.code)) throw error;
-      return this.execute(now, true, signal);
+      return this.execute(now, true, { ...options, view: undefined });
     }
   }
 
@@ -174,21 +181,16 @@ export class TufClient {
     now: Date,
     { checkedAt }: CheckRecord,
     seconds: number,
-    signal: AbortSignal | undefined,
+    options: RefreshOptions,
   ): Promise<Workflow | undefined> {
     if ((now.getTime() - checkedAt.getTime()) / 1000 > seconds) return undefined;
-    return ignoringFaults(() => this.execute(now, false, signal));
+    return ignoringFaults(() => this.execute(now, false, options));
   }
 
-  private async execute(
-    now: Date,
-    online: boolean,
-    signal: AbortSignal | undefined,
-    view?: TufRepository,
-  ): Promise<Workflow> {
+  private async execute(now: Date, online: boolean, { view, floors, signal }: RefreshOptions): Promise<Workflow> {
     const { anchor, store, targetsRole } = this.options;
     const repository = view ?? this.options.repository.view?.() ?? this.options.repository;
-    const set = new TrustedSet({ now, memo: this.memo, targetsRole });
+    const set = new TrustedSet({ now, memo: this.memo, targetsRole, floors });
     const run = new Workflow(set, new DocumentIo({ repository, store, limits: this.limits, online, signal }));
     await run.execute(anchor);
     return run;

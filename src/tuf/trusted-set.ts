@@ -46,16 +46,22 @@ export interface TargetsRole {
   readonly keys: ReadonlyMap<string, TufKey>;
 }
 
+/** Roles that the snapshot does not list. */
+const TOP_LEVEL: ReadonlySet<string> = new Set(["root", "timestamp", "snapshot"]);
+
 export interface TrustedSetOptions {
   /** The one moment for which everything is checked. */
   readonly now: Date;
   /** What was verified before with the very same bytes and keys need not be verified again. */
   readonly memo?: VerificationMemo | undefined;
   readonly targetsRole?: TargetsRole | undefined;
+  /** The lowest version to accept of a role, besides what earlier runs have seen. */
+  readonly floors?: ReadonlyMap<string, number> | undefined;
 }
 
 export class TrustedSet {
   private readonly now: Date;
+  private readonly floors: ReadonlyMap<string, number>;
   private readonly memo: VerificationMemo;
   private readonly targetsRole: TargetsRole | undefined;
   private rootRole: VerifiedRole<Root> | undefined;
@@ -71,6 +77,7 @@ export class TrustedSet {
     this.now = options.now;
     this.memo = options.memo ?? new VerificationMemo();
     this.targetsRole = options.targetsRole;
+    this.floors = options.floors ?? new Map();
   }
 
   /** The newest root so far; its expiry is not checked before {@link settleRoot}. */
@@ -115,7 +122,9 @@ export class TrustedSet {
 
   /** Ends the walk along roots: the newest must not have expired (§5.3.10). */
   settleRoot(): void {
-    checkNotExpired("root", this.root.document.signed.expires, this.now);
+    const { version, expires } = this.root.document.signed;
+    this.checkFloor("root", version);
+    checkNotExpired("root", expires, this.now);
     this.settled = true;
   }
 
@@ -143,6 +152,7 @@ export class TrustedSet {
     if (this.snapshotRole !== undefined) wrongOrder();
     const fresh = await this.timestampOf(bytes, from);
     const { signed } = fresh.document;
+    this.checkTimestampFloors(signed);
     const current = this.timestampRole?.document.signed;
     if (current !== undefined) {
       checkNotOlder("timestamp", signed.version, current.version);
@@ -156,7 +166,9 @@ export class TrustedSet {
 
   /** The timestamp that counts from here on, whichever it is, must be good today (§5.4.4). */
   settleTimestamp(): void {
-    checkNotExpired("timestamp", this.timestamp.document.signed.expires, this.now);
+    const { signed } = this.timestamp.document;
+    this.checkTimestampFloors(signed);
+    checkNotExpired("timestamp", signed.expires, this.now);
   }
 
   /** What the snapshot must be. */
@@ -171,6 +183,9 @@ export class TrustedSet {
     const fresh = await this.verifyTopLevel("snapshot", document, from);
     checkVersion("snapshot", document.signed.version, this.expectedSnapshot.version);
     if (this.snapshotFloor !== undefined) checkSnapshotFloor(document.signed, this.snapshotFloor);
+    for (const role of this.floors.keys()) {
+      if (!TOP_LEVEL.has(role)) this.checkFloor(role, document.signed.meta.get(role)?.version ?? 0);
+    }
     checkNotExpired("snapshot", document.signed.expires, this.now);
     this.snapshotRole = fresh;
   }
@@ -243,6 +258,15 @@ export class TrustedSet {
     const { delegations } = this.targetsDocument(delegator)?.document.signed ?? wrongOrder();
     const delegation = delegationNamed(delegations, role);
     return { role: delegation ?? wrongOrder(), keys: delegations!.keys };
+  }
+
+  private checkFloor(role: string, version: number): void {
+    checkNotOlder(role, version, this.floors.get(role) ?? 0);
+  }
+
+  private checkTimestampFloors({ version, snapshot }: Timestamp): void {
+    this.checkFloor("timestamp", version);
+    this.checkFloor("snapshot", snapshot.version);
   }
 
   private async timestampOf(bytes: Bytes, from: Origin): Promise<VerifiedRole<Timestamp>> {
