@@ -1,11 +1,12 @@
 /** A private key in memory, behind WebCrypto. */
 import { base64Decode, concatBytes, equalBytes, hexEncode, ownBytes, type Bytes } from "../base/bytes.ts";
-import { FormatError } from "../base/errors.ts";
+import { FormatError, UsageError } from "../base/errors.ts";
 import { DerReader } from "./der.ts";
 import { bitString, integer, nothing, oid, sequence } from "./der-writer.ts";
 import { OID } from "./oid.ts";
 import { readPkcs8, writeNotaryPkcs8, writePkcs8, type PrivateKeyParts } from "./pkcs8.ts";
-import { PublicKey, verifySignature, type SignatureScheme } from "./public-key.ts";
+import { PublicKey, verifySignature } from "./public-key.ts";
+import { DEFAULT_SCHEME, schemeNamed, type ImportAlgorithm, type SignatureScheme } from "./signature-scheme.ts";
 import type { Signer } from "./signer.ts";
 import { CURVE_OID } from "./spki.ts";
 
@@ -18,13 +19,6 @@ const GENERATE: Readonly<Record<KeyAlgorithmName, Algorithm | EcKeyGenParams>> =
   "ecdsa-p521": { name: "ECDSA", namedCurve: "P-521" },
   ed25519: { name: "Ed25519" },
 };
-
-/** The scheme that {@link PrivateKey.sign} uses for each type of key. */
-export const SIGNING_SCHEME = {
-  ecdsa: "ecdsa-sha256",
-  rsa: "rsassa-pss-sha256",
-  ed25519: "ed25519",
-} as const satisfies Record<PublicKey["type"], SignatureScheme>;
 
 /** Signed and verified once when a key is opened, see {@link PrivateKey.fromPkcs8}. */
 const PROBE = new TextEncoder().encode("wasm-to-oci key check");
@@ -43,11 +37,10 @@ const PROBE = new TextEncoder().encode("wasm-to-oci key check");
 export class PrivateKey implements Signer {
   readonly publicKey: PublicKey;
   readonly #parts: PrivateKeyParts;
-  readonly #key: CryptoKey;
+  readonly #keys = new Map<string, Promise<CryptoKey>>();
 
-  private constructor(parts: PrivateKeyParts, key: CryptoKey, publicKey: PublicKey) {
+  private constructor(parts: PrivateKeyParts, publicKey: PublicKey) {
     this.#parts = parts;
-    this.#key = key;
     this.publicKey = publicKey;
   }
 
@@ -70,19 +63,33 @@ export class PrivateKey implements Signer {
 
   /** Opens a key that was read from any format, as {@link PrivateKey.fromPkcs8} does. */
   static async fromParts(parts: PrivateKeyParts): Promise<PrivateKey> {
-    const { key, publicKey } = await open(parts);
+    const publicKey = await publicKeyOf(parts);
     if (parts.type === "ed25519" && parts.point !== undefined && !equalBytes(parts.point, publicKey.ed25519Bytes!)) {
       throw notAPair();
     }
     const complete = parts.type === "rsa" ? parts : { ...parts, point: publicPoint(publicKey) };
-    const opened = new PrivateKey(complete, key, publicKey);
+    const opened = new PrivateKey(complete, publicKey);
     const signature = await opened.sign(PROBE);
-    if (!(await verifySignature(publicKey, SIGNING_SCHEME[publicKey.type], PROBE, signature))) throw notAPair();
+    if (!(await verifySignature(publicKey, DEFAULT_SCHEME[publicKey.type], PROBE, signature))) throw notAPair();
     return opened;
   }
 
-  async sign(message: Uint8Array): Promise<Bytes> {
-    return new Uint8Array(await crypto.subtle.sign(SIGN[this.publicKey.type], this.#key, ownBytes(message)));
+  /** @throws {UsageError} USAGE for a scheme of another type of key */
+  async sign(message: Uint8Array, name: SignatureScheme = DEFAULT_SCHEME[this.publicKey.type]): Promise<Bytes> {
+    const { type, importAs, useAs } = schemeNamed(name);
+    if (type !== this.publicKey.type) {
+      throw new UsageError("USAGE", `a key of type ${this.publicKey.type} cannot sign as ${name}`);
+    }
+    const key = await this.#keyFor(importAs(this.publicKey));
+    return new Uint8Array(await crypto.subtle.sign(useAs(this.publicKey), key, ownBytes(message)));
+  }
+
+  /** The key under one algorithm: WebCrypto binds an RSA key to padding and hash when it is imported. */
+  #keyFor(algorithm: ImportAlgorithm): Promise<CryptoKey> {
+    const name = JSON.stringify(algorithm);
+    const key = this.#keys.get(name) ?? importPrivate(this.#parts, algorithm);
+    this.#keys.set(name, key);
+    return key;
   }
 
   /** The standard PrivateKeyInfo, unencrypted: for writing key files. */
@@ -101,25 +108,21 @@ export class PrivateKey implements Signer {
   }
 }
 
-const SIGN = {
-  ecdsa: { name: "ECDSA", hash: "SHA-256" },
-  rsa: { name: "RSA-PSS", saltLength: 32 },
-  ed25519: { name: "Ed25519" },
-} as const;
+async function publicKeyOf(parts: PrivateKeyParts): Promise<PublicKey> {
+  if (parts.type === "rsa") return PublicKey.fromSpki(rsaSpki(parts.pkcs1));
+  const algorithm = parts.type === "ecdsa" ? { name: "ECDSA", namedCurve: parts.curve } : { name: "Ed25519" };
+  const key = await importPrivate(parts, algorithm, true);
+  return publicOf(parts, await crypto.subtle.exportKey("jwk", key));
+}
 
-async function open(parts: PrivateKeyParts): Promise<{ key: CryptoKey; publicKey: PublicKey }> {
-  const algorithm =
-    parts.type === "ecdsa"
-      ? { name: "ECDSA", namedCurve: parts.curve }
-      : parts.type === "rsa"
-        ? { name: "RSA-PSS", hash: "SHA-256" }
-        : { name: "Ed25519" };
-  const publicRsa = parts.type === "rsa" ? PublicKey.fromSpki(rsaSpki(parts.pkcs1)) : undefined; // its size first
+async function importPrivate(
+  parts: PrivateKeyParts,
+  algorithm: ImportAlgorithm,
+  extractable = false,
+): Promise<CryptoKey> {
   try {
-    const key = await crypto.subtle.importKey("pkcs8", writePkcs8(parts), algorithm, true, ["sign"]);
-    return { key, publicKey: publicRsa ?? publicOf(parts, await crypto.subtle.exportKey("jwk", key)) };
-  } catch (cause) {
-    if (cause instanceof FormatError) throw cause;
+    return await crypto.subtle.importKey("pkcs8", writePkcs8(parts), algorithm, extractable, ["sign"]);
+  } catch {
     // the cause is left out: some engines quote key material in it
     throw new FormatError("KEY_INVALID", "the private key is not acceptable: its numbers do not make a key");
   }

@@ -2,6 +2,7 @@
 import { concatBytes, hexEncode, ownBytes, type Bytes } from "../base/bytes.ts";
 import { hashBytes } from "../base/digest.ts";
 import { FormatError } from "../base/errors.ts";
+import { schemeNamed, type ImportAlgorithm, type SignatureScheme } from "./signature-scheme.ts";
 import { CURVE_SIZE, keyFault, readSpki, type Curve, type KeyType, type SpkiFacts } from "./spki.ts";
 
 const ED25519_SPKI_PREFIX = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00);
@@ -60,7 +61,7 @@ export class PublicKey {
    *
    * @throws {FormatError} KEY_INVALID where the numbers are no key, e.g. a point off its curve
    */
-  async cryptoKey(algorithm: EcKeyImportParams | RsaHashedImportParams | Algorithm): Promise<CryptoKey> {
+  async cryptoKey(algorithm: ImportAlgorithm): Promise<CryptoKey> {
     const name = JSON.stringify(algorithm);
     this.imported ??= new Map();
     let key = this.imported.get(name);
@@ -72,62 +73,13 @@ export class PublicKey {
   }
 }
 
-async function importSpki(spki: Bytes, algorithm: Parameters<PublicKey["cryptoKey"]>[0]): Promise<CryptoKey> {
+async function importSpki(spki: Bytes, algorithm: ImportAlgorithm): Promise<CryptoKey> {
   try {
     return await crypto.subtle.importKey("spki", ownBytes(spki), algorithm, false, ["verify"]);
   } catch (cause) {
     throw new FormatError("KEY_INVALID", "the public key is not acceptable: its numbers do not make a key", { cause });
   }
 }
-
-/**
- * How a signature was made.
- * - `ecdsa-sha256`: ECDSA over SHA-256, on any of our curves; r‖s, each as long as the curve's coordinates
- * - `rsassa-pss-sha256`: PSS with SHA-256, MGF1 with SHA-256, a salt of 32 bytes; `-max-salt`: the longest that fits
- * - `rsassa-pkcs1v15-sha256`
- * - `ed25519`: over the message itself
- */
-export type SignatureScheme = keyof typeof SCHEMES;
-
-interface Scheme {
-  readonly type: KeyType;
-  readonly importAs: (key: PublicKey) => Parameters<PublicKey["cryptoKey"]>[0];
-  readonly verifyAs: (key: PublicKey) => Algorithm | EcdsaParams | RsaPssParams;
-}
-
-const ecdsa = (hash: string): Scheme => ({
-  type: "ecdsa",
-  importAs: (key) => ({ name: "ECDSA", namedCurve: key.curve! }),
-  verifyAs: () => ({ name: "ECDSA", hash }),
-});
-
-const rsa = (name: string, hash: string, saltLength: number): Scheme => ({
-  type: "rsa",
-  importAs: () => ({ name, hash }),
-  verifyAs: () => ({ name, saltLength }),
-});
-
-/** RFC 8017 §9.1.1: what the encoded message has room for beside the hash and two octets. */
-const pssMaxSalt = (hash: string, hashOctets: number): Scheme => ({
-  ...rsa("RSA-PSS", hash, hashOctets),
-  verifyAs: (key) => ({ name: "RSA-PSS", saltLength: Math.ceil((key.bits! - 1) / 8) - hashOctets - 2 }),
-});
-
-const SCHEMES = {
-  "ecdsa-sha256": ecdsa("SHA-256"),
-  "ecdsa-sha384": ecdsa("SHA-384"),
-  "ecdsa-sha512": ecdsa("SHA-512"),
-  "rsassa-pss-sha256": rsa("RSA-PSS", "SHA-256", 32),
-  "rsassa-pss-sha384": rsa("RSA-PSS", "SHA-384", 48),
-  "rsassa-pss-sha512": rsa("RSA-PSS", "SHA-512", 64),
-  "rsassa-pss-sha256-max-salt": pssMaxSalt("SHA-256", 32),
-  "rsassa-pss-sha384-max-salt": pssMaxSalt("SHA-384", 48),
-  "rsassa-pss-sha512-max-salt": pssMaxSalt("SHA-512", 64),
-  "rsassa-pkcs1v15-sha256": rsa("RSASSA-PKCS1-v1_5", "SHA-256", 0),
-  "rsassa-pkcs1v15-sha384": rsa("RSASSA-PKCS1-v1_5", "SHA-384", 0),
-  "rsassa-pkcs1v15-sha512": rsa("RSASSA-PKCS1-v1_5", "SHA-512", 0),
-  ed25519: { type: "ed25519", importAs: () => ({ name: "Ed25519" }), verifyAs: () => ({ name: "Ed25519" }) },
-} as const satisfies Record<string, Scheme>;
 
 /**
  * Tells whether a signature is the key's own over a message. A scheme that does not fit the key, or a signature
@@ -141,10 +93,10 @@ export async function verifySignature(
   message: Uint8Array,
   signature: Uint8Array,
 ): Promise<boolean> {
-  const { type, importAs, verifyAs }: Scheme = SCHEMES[scheme];
+  const { type, importAs, useAs } = schemeNamed(scheme);
   if (key.type !== type || signature.length !== signatureSize(key)) return false;
   const cryptoKey = await key.cryptoKey(importAs(key));
-  return crypto.subtle.verify(verifyAs(key), cryptoKey, ownBytes(signature), ownBytes(message));
+  return crypto.subtle.verify(useAs(key), cryptoKey, ownBytes(signature), ownBytes(message));
 }
 
 function signatureSize(key: PublicKey): number {

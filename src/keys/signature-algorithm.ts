@@ -3,7 +3,7 @@ import { equalBytes, type Bytes } from "../base/bytes.ts";
 import type { DerFault, DerReader } from "./der.ts";
 import { explicit, integer, nothing, oid, sequence } from "./der-writer.ts";
 import { OID } from "./oid.ts";
-import type { SignatureScheme } from "./public-key.ts";
+import type { SignatureScheme } from "./signature-scheme.ts";
 
 /** `sha1` is known and never accepted; undefined is any other. */
 export type CertificateSignature = SignatureScheme | "sha1" | undefined;

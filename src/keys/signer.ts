@@ -1,17 +1,19 @@
 /** Signing, whatever holds the private key: a file, memory, an agent, hardware. */
 import type { Bytes } from "../base/bytes.ts";
 import type { PublicKey } from "./public-key.ts";
+import type { SignatureScheme } from "./signature-scheme.ts";
 
 /**
  * One private key that can sign.
  *
- * Obligations: `sign` hashes as the key's type demands (SHA-256 for ECDSA P-256 and RSA-PSS, none for
- * Ed25519); ECDSA signatures are raw r‖s, each padded to the size of the curve, RSA is PSS with a salt as
- * long as the hash; the private key is never exposed or logged.
+ * Obligations: `sign` makes a signature of the scheme that it is given, or fails; without one, that of
+ * `DEFAULT_SCHEME` for the key's type (SHA-256 for ECDSA on every curve, PSS with SHA-256 for RSA). ECDSA signatures
+ * are raw r‖s, each padded to the size of the curve; the private key is never exposed or logged. Who asks for a scheme
+ * verifies what comes back.
  */
 export interface Signer {
   readonly publicKey: PublicKey;
-  sign(message: Uint8Array): Promise<Bytes>;
+  sign(message: Uint8Array, scheme?: SignatureScheme): Promise<Bytes>;
 }
 
 /** What a passphrase is wanted for. */

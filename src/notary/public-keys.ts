@@ -3,7 +3,8 @@ import { utf8Decode } from "../base/bytes.ts";
 import { FormatError } from "../base/errors.ts";
 import { parseCertificates, type Certificate } from "../keys/certificate.ts";
 import { canonicalKeyId, notaryKeyId } from "../keys/notary-key-id.ts";
-import { PublicKey, type SignatureScheme } from "../keys/public-key.ts";
+import { PublicKey } from "../keys/public-key.ts";
+import type { SignatureScheme } from "../keys/signature-scheme.ts";
 import type { NotaryKey, NotaryKeys } from "./metadata.ts";
 
 /** A key of a document, with its id checked and its content understood where we can. */

@@ -5,7 +5,8 @@
 import { equalBytes, hexEncode } from "../base/bytes.ts";
 import { hashBytes, type HashAlgorithm } from "../base/digest.ts";
 import { FormatError, TrustError } from "../base/errors.ts";
-import { verifySignature, type PublicKey, type SignatureScheme } from "../keys/public-key.ts";
+import { verifySignature, type PublicKey } from "../keys/public-key.ts";
+import type { SignatureScheme } from "../keys/signature-scheme.ts";
 
 /** A signature by a key that the role lists. */
 export interface Candidate<Source> {

@@ -10,7 +10,8 @@ import { bitString, nothing, oid, sequence } from "../keys/der-writer.ts";
 import { ecdsaFromDer, ecdsaToDer } from "../keys/ecdsa-signature.ts";
 import { OID } from "../keys/oid.ts";
 import { formatPem, parsePem } from "../keys/pem.ts";
-import { PublicKey, type SignatureScheme } from "../keys/public-key.ts";
+import { PublicKey } from "../keys/public-key.ts";
+import type { SignatureScheme } from "../keys/signature-scheme.ts";
 import type { Signer } from "../keys/signer.ts";
 import { CURVE_OID, type Curve } from "../keys/spki.ts";
 import { canonicalJson } from "./canonical-json.ts";
@@ -22,7 +23,7 @@ interface TufScheme {
   readonly keytypes: readonly string[];
   readonly type: PublicKey["type"];
   readonly curve?: Curve;
-  /** Tried in this order. */
+  /** Tried in this order; the first one is how we sign. */
   readonly schemes: readonly SignatureScheme[];
 }
 
@@ -86,6 +87,11 @@ export class TufKey {
     return this.verifier?.publicKey;
   }
 
+  /** How signatures of this key are made; undefined as `publicKey` is. */
+  get signingScheme(): SignatureScheme | undefined {
+    return this.verifier?.scheme.schemes[0];
+  }
+
   /** What to check a signature with; none where either is not well-formed. */
   candidates(sig: string): Candidate<TufKey>[] {
     const bytes = hexDecode(sig);
@@ -102,20 +108,24 @@ export class TufKey {
   }
 }
 
+/** Schemes that an RSA key may be listed under; others are read, and not made. */
+export type RsaScheme = "rsassa-pss-sha256" | "rsa-pkcs1v15-sha256";
+
 /**
  * Makes the key object of a public key, as the specification writes it, with the id that it prescribes.
  *
- * @throws {FormatError} KEY_INVALID for a key whose type TUF has no scheme for
+ * @param rsaScheme for RSA keys; PSS unless told, which every client knows
+ * @throws {FormatError} KEY_INVALID for a key whose type other clients have no scheme for
  */
-export async function tufKeyOf(publicKey: PublicKey): Promise<TufKey> {
-  const fields = { ...namesOf(publicKey), text: publicText(publicKey) };
+export async function tufKeyOf(publicKey: PublicKey, rsaScheme: RsaScheme = "rsassa-pss-sha256"): Promise<TufKey> {
+  const fields = { ...namesOf(publicKey, rsaScheme), text: publicText(publicKey) };
   const json = { keytype: fields.keytype, scheme: fields.scheme, keyval: { public: fields.text } };
   return new TufKey(hexEncode(await hashBytes("sha256", utf8Encode(canonicalJson(json)))), fields, json);
 }
 
-/** Signs as a key object demands: hex, and DER for ECDSA. */
+/** Signs as a key object demands: with its scheme, in hex, and DER for ECDSA. */
 export async function signMessage(key: TufKey, signer: Signer, message: Uint8Array): Promise<Signature> {
-  const raw = await signer.sign(message);
+  const raw = await signer.sign(message, key.signingScheme);
   const { curve } = signer.publicKey;
   return { keyId: key.id, sig: hexEncode(curve === undefined ? raw : ecdsaToDer(raw, curve)), extra: {} };
 }
@@ -173,13 +183,13 @@ function readPublic({ type, curve }: TufScheme, text: string): PublicKey {
   return PublicKey.fromSpki(sequence(sequence(oid(OID.rsaEncryption), nothing()), bitString(block.bytes)));
 }
 
-function namesOf({ type, curve }: PublicKey): { keytype: string; scheme: string } {
+function namesOf({ type, curve }: PublicKey, rsaScheme: RsaScheme): { keytype: string; scheme: string } {
   if (type === "ed25519") return { keytype: "ed25519", scheme: "ed25519" };
-  if (type === "rsa") return { keytype: "rsa", scheme: "rsassa-pss-sha256" };
-  // our signers hash with SHA-256 whatever the curve, which TUF knows for P-256 only
+  if (type === "rsa") return { keytype: "rsa", scheme: rsaScheme };
   if (curve === "P-256") return { keytype: "ecdsa", scheme: "ecdsa-sha2-nistp256" };
-  throw new FormatError("KEY_INVALID", `TUF has no scheme for ECDSA on ${curve} with SHA-256`, {
-    hint: "Use an Ed25519, an ECDSA P-256 or an RSA key",
+  if (curve === "P-384") return { keytype: "ecdsa", scheme: "ecdsa-sha2-nistp384" };
+  throw new FormatError("KEY_INVALID", `TUF clients differ in whether they verify with ECDSA on ${curve}`, {
+    hint: "Use an Ed25519, an ECDSA P-256 or P-384, or an RSA key",
   });
 }
 

@@ -4,7 +4,8 @@ import { expect, test } from "vitest";
 import { base64Decode, utf8Encode } from "../../src/base/bytes.ts";
 import { parseCertificates } from "../../src/keys/certificate.ts";
 import { canonicalKeyId, notaryKeyId } from "../../src/keys/notary-key-id.ts";
-import { PublicKey, verifySignature, type SignatureScheme } from "../../src/keys/public-key.ts";
+import { PublicKey, verifySignature } from "../../src/keys/public-key.ts";
+import type { SignatureScheme } from "../../src/keys/signature-scheme.ts";
 import { FIXTURES } from "../support/key-fixtures.ts";
 
 const SCHEMES: Record<string, SignatureScheme> = {

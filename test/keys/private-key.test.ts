@@ -1,4 +1,4 @@
-import { createPrivateKey } from "node:crypto";
+import { constants, createPrivateKey, createPublicKey, verify } from "node:crypto";
 import { inspect } from "node:util";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
@@ -6,8 +6,9 @@ import { hexEncode, utf8Encode } from "../../src/base/bytes.ts";
 import { WasmToOciError } from "../../src/base/errors.ts";
 import { parsePem } from "../../src/keys/pem.ts";
 import { readNotaryEd25519, readPkcs1, readSec1 } from "../../src/keys/pkcs8.ts";
-import { PrivateKey, SIGNING_SCHEME, type KeyAlgorithmName } from "../../src/keys/private-key.ts";
+import { PrivateKey, type KeyAlgorithmName } from "../../src/keys/private-key.ts";
 import { verifySignature } from "../../src/keys/public-key.ts";
+import { DEFAULT_SCHEME, type SignatureScheme } from "../../src/keys/signature-scheme.ts";
 import { codeOf, openssl } from "../support/key-fixtures.ts";
 
 const MESSAGE = utf8Encode("the bytes that are signed");
@@ -17,10 +18,49 @@ const spkiOf = (name: string): string => hexEncode(bytesOf(`${name}.pub.pem`));
 
 test.each(GENERATED)("makes %s keys whose signatures verify", async (algorithm) => {
   const key = await PrivateKey.generate(algorithm);
-  const scheme = SIGNING_SCHEME[key.publicKey.type];
+  const scheme = DEFAULT_SCHEME[key.publicKey.type];
   expect(await verifySignature(key.publicKey, scheme, MESSAGE, await key.sign(MESSAGE))).toBe(true);
   const other = await PrivateKey.generate(algorithm);
   expect(await verifySignature(other.publicKey, scheme, MESSAGE, await key.sign(MESSAGE))).toBe(false);
+});
+
+describe("the scheme of a signature", () => {
+  const ALL: [string, SignatureScheme, string][] = [
+    ["p256", "ecdsa-sha256", "sha256"],
+    ["p384", "ecdsa-sha256", "sha256"],
+    ["p384", "ecdsa-sha384", "sha384"],
+    ["p521", "ecdsa-sha512", "sha512"],
+    ["rsa2048", "rsassa-pss-sha256", "sha256"],
+    ["rsa2048", "rsassa-pss-sha512", "sha512"],
+    ["rsa2048", "rsassa-pss-sha256-max-salt", "sha256"],
+    ["rsa2048", "rsassa-pkcs1v15-sha256", "sha256"],
+    ["rsa2048", "rsassa-pkcs1v15-sha384", "sha384"],
+  ];
+
+  test.each(ALL)("of %s is %s where that is asked for, as OpenSSL verifies it", async (name, scheme, hash) => {
+    const key = await PrivateKey.fromPkcs8(bytesOf(`${name}.pem`));
+    const signature = await key.sign(MESSAGE, scheme);
+    const isPss = scheme.startsWith("rsassa-pss");
+    const publicKey = createPublicKey({ key: Buffer.from(key.publicKey.spki), format: "der", type: "spki" });
+    const padding = isPss ? constants.RSA_PKCS1_PSS_PADDING : constants.RSA_PKCS1_PADDING;
+    const how = scheme.startsWith("ecdsa")
+      ? { key: publicKey, dsaEncoding: "ieee-p1363" as const }
+      : { key: publicKey, padding, ...(isPss ? { saltLength: constants.RSA_PSS_SALTLEN_AUTO } : {}) };
+    expect(verify(hash, MESSAGE, how, signature)).toBe(true);
+    expect(await verifySignature(key.publicKey, scheme, MESSAGE, signature)).toBe(true);
+    expect(await verifySignature(key.publicKey, scheme, utf8Encode("another message"), signature)).toBe(false);
+  });
+
+  test.each<[string, SignatureScheme]>([
+    ["p256", "ed25519"],
+    ["p256", "rsassa-pss-sha256"],
+    ["ed25519", "ecdsa-sha256"],
+    ["rsa2048", "ecdsa-sha384"],
+  ])("of %s cannot be %s", async (name, scheme) => {
+    const key = await PrivateKey.fromPkcs8(bytesOf(`${name}.pem`));
+    expect(await codeOf(() => key.sign(MESSAGE, scheme))).toBe("USAGE");
+    expect(await verifySignature(key.publicKey, scheme, MESSAGE, await key.sign(MESSAGE))).toBe(false);
+  });
 });
 
 describe("reading", () => {
@@ -28,7 +68,7 @@ describe("reading", () => {
     const key = await PrivateKey.fromPkcs8(bytesOf(`${name}.pem`));
     expect(hexEncode(key.publicKey.spki)).toBe(spkiOf(name));
     expect(
-      await verifySignature(key.publicKey, SIGNING_SCHEME[key.publicKey.type], MESSAGE, await key.sign(MESSAGE)),
+      await verifySignature(key.publicKey, DEFAULT_SCHEME[key.publicKey.type], MESSAGE, await key.sign(MESSAGE)),
     ).toBe(true);
   });
 
@@ -92,7 +132,7 @@ describe("reading", () => {
 
   test("never signs with a damaged RSA key: a wrong signature would give the key away", async () => {
     const whole = bytesOf("rsa2048.pem");
-    const scheme = SIGNING_SCHEME.rsa;
+    const scheme = DEFAULT_SCHEME.rsa;
     let refused = 0;
     for (let at = 40; at < whole.length; at += 53) {
       const der = whole.slice();
@@ -117,7 +157,7 @@ describe("reading", () => {
         if (!cut && at < der.length) der[at] = octet;
         try {
           const opened = await PrivateKey.fromPkcs8(der);
-          const scheme = SIGNING_SCHEME[opened.publicKey.type];
+          const scheme = DEFAULT_SCHEME[opened.publicKey.type];
           expect(await verifySignature(opened.publicKey, scheme, MESSAGE, await opened.sign(MESSAGE))).toBe(true);
         } catch (error) {
           expect(error).toBeInstanceOf(WasmToOciError);

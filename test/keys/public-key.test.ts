@@ -6,7 +6,8 @@ import { FormatError } from "../../src/base/errors.ts";
 import { bitString, integer, nothing, oid, sequence } from "../../src/keys/der-writer.ts";
 import { OID } from "../../src/keys/oid.ts";
 import { parsePem } from "../../src/keys/pem.ts";
-import { PublicKey, verifySignature, type SignatureScheme } from "../../src/keys/public-key.ts";
+import { PublicKey, verifySignature } from "../../src/keys/public-key.ts";
+import type { SignatureScheme } from "../../src/keys/signature-scheme.ts";
 import { codeOf, openssl } from "../support/key-fixtures.ts";
 
 const MESSAGE = utf8Encode("the bytes that are signed");
