@@ -1,10 +1,10 @@
 /** Opens the places that trust data can be in, with the keys and the state of the trust directory. */
 import type { CredentialSource } from "../base/credentials.ts";
-import { UsageError } from "../base/errors.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import type { PassphraseProvider } from "../keys/signer.ts";
 import { openNotarySource } from "../node/notary-source.ts";
+import { openOciSource } from "../node/oci-source.ts";
 import { openTufPublisher } from "../node/tuf-publisher.ts";
 import { openTufSource } from "../node/tuf-source.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
@@ -50,8 +50,9 @@ export class TrustOpener {
     return openNotarySource({ ...options, server, readGoNames: legacyNames, newCollections: { rootKeyId } });
   }
 
-  private oci({ registry, repository }: Pick<Reference, "registry" | "repository">): OpenedTrust {
-    throw new UsageError("USAGE", `trust data in ${registry}/${repository} cannot be read yet`);
+  private oci(repository: Pick<Reference, "registry" | "repository">): OpenedTrust {
+    const { dir, registry, registryRuntime: runtime, keyStore, passphrases } = this.options;
+    return { kind: "oci", ...openOciSource({ dir, registry, repository, runtime, keyStore, passphrases }) };
   }
 
   /** A web server can only be read; a directory can be published to, and any web server can serve it then. */

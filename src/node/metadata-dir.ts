@@ -6,16 +6,16 @@
  * time, so nothing there is trusted; what is lies in `<dir>/state/`, one file per server and collection.
  */
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { mkdir, open, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
-import { ownBytes, type Bytes } from "../base/bytes.ts";
+import type { Bytes } from "../base/bytes.ts";
 import { errorCode, StorageError } from "../base/errors.ts";
 import { parseGun } from "../notary/gun.ts";
 import { collectionName, type CollectionKey, type MetadataStore } from "../notary/metadata-store.ts";
 import { BASE_ROLES, isBaseRole, isDelegationRole } from "../notary/roles.ts";
 import { decodeTrustState, encodeTrustState, type TrustState, type TrustStateStore } from "../notary/trust-state.ts";
 import { storageError, syncDirectory, withLock, writeFileAtomic } from "./files.ts";
+import { readRegularFile } from "./regular-file.ts";
 import { removeStaleTemporaries } from "./stale-files.ts";
 
 /** The largest document that a client downloads. */
@@ -62,7 +62,7 @@ export function openMetadataDir(dir: string): MetadataStore {
 export function openTrustStateDir(dir: string): TrustStateStore {
   const read = async (collection: CollectionKey): Promise<TrustState | undefined> => {
     const path = statePath(dir, collection);
-    const bytes = await readState(path);
+    const bytes = await readRegularFile(path, MAX_STATE_BYTES);
     return bytes && decodeTrustState(collection, bytes);
   };
   return {
@@ -130,37 +130,9 @@ async function listDelegations(root: string): Promise<string[]> {
 /** A document of the cache, or nothing: the cache saves downloads and is no reason to fail. */
 async function readCached(path: string): Promise<Bytes | undefined> {
   try {
-    return await readLimited(path, MAX_DOCUMENT_BYTES);
+    return await readRegularFile(path, MAX_DOCUMENT_BYTES);
   } catch {
     return undefined;
-  }
-}
-
-/** State: absent, or readable. Anything else must not pass for "never seen". */
-async function readState(path: string): Promise<Bytes | undefined> {
-  try {
-    const bytes = await readLimited(path, MAX_STATE_BYTES);
-    if (bytes !== undefined) return bytes;
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined;
-    throw storageError(error, "read", path);
-  }
-  throw new StorageError(
-    "STATE_INVALID",
-    `the trust state in ${path} is no regular file of at most ${MAX_STATE_BYTES} bytes`,
-  );
-}
-
-/** Reads a regular file; undefined where it is none, or too large. */
-async function readLimited(path: string, limit: number): Promise<Bytes | undefined> {
-  const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a pipe must not block
-  try {
-    const status = await handle.stat();
-    if (!status.isFile() || status.size > limit) return undefined;
-    const { buffer, byteOffset, length } = await handle.readFile();
-    return ownBytes(new Uint8Array(buffer, byteOffset, length));
-  } finally {
-    await handle.close();
   }
 }
 

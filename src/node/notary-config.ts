@@ -4,10 +4,13 @@
  */
 import { readFile } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
-import { errorCode } from "../base/errors.ts";
 import { parseTrustPinning, pinningRule } from "../notary/pinning.ts";
 import type { Coverage } from "../trust/coverage.ts";
+import { readRegularFile } from "./regular-file.ts";
 import { storageError } from "./storage-error.ts";
+
+/** Thousands of pins; people write it by hand. */
+const MAX_CONFIG_BYTES = 1024 * 1024;
 
 /**
  * Applies Notary's pins to a coverage that flags alone decided; pins of our own go first.
@@ -17,12 +20,9 @@ import { storageError } from "./storage-error.ts";
  * @throws {StorageError} where the file, or an authority that it names, cannot be read
  */
 export async function withNotaryPins(coverage: Coverage, dir: string): Promise<Coverage> {
-  if (coverage.reason !== "flags" || coverage.pin !== undefined) return coverage;
+  if (coverage.source.kind !== "notary" || coverage.reason !== "flags" || coverage.pin !== undefined) return coverage;
   const path = join(dir, "config.json");
-  const config = await readFile(path).catch((error: unknown) => {
-    if (errorCode(error) === "ENOENT") return undefined;
-    throw storageError(error, "read", path);
-  });
+  const config = await readRegularFile(path, MAX_CONFIG_BYTES);
   if (config === undefined) return coverage;
   const rule = pinningRule(parseTrustPinning(config), coverage.collection);
   if (rule.kind === "first-use") return coverage;

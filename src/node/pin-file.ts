@@ -1,19 +1,21 @@
 /** Pins and first-use records in `<dir>/pins.json`: one file that a person can read, edit and check in. */
-import { readFile } from "node:fs/promises";
 import { isAbsolute, join } from "node:path";
 import { utf8Encode } from "../base/bytes.ts";
-import { StorageError, UsageError, errorCode, errorMessage } from "../base/errors.ts";
+import { StorageError, UsageError, errorMessage } from "../base/errors.ts";
 import { parseJson } from "../base/json.ts";
 import { JsonCursor, type ObjectCursor } from "../base/json-cursor.ts";
 import type { Pin } from "../trust/pin.ts";
 import { addUncovered, checkPattern, type PinEntry, type PinnedSource, type PinStore } from "../trust/pins.ts";
 import { formatPlace, parsePlace } from "../trust/place.ts";
-import { storageError, withLock, writeFileAtomic } from "./files.ts";
+import { withLock, writeFileAtomic } from "./files.ts";
+import { readRegularFile } from "./regular-file.ts";
 import { removeStaleTemporaries } from "./stale-files.ts";
 
 /** One entry for each repository that a person uses, with room; far below what slows a start. */
 const MAX_PINS = 10_000;
 const MAX_KEYS = 64;
+/** So many pins of some kilobytes each. */
+const MAX_FILE_BYTES = 32 * 1024 * 1024;
 const FILE_MODE = 0o600;
 
 /** Opens the pins of a trust directory; the file need not exist yet. */
@@ -42,13 +44,8 @@ export function openPinFile(dir: string): PinStore {
 }
 
 async function read(path: string): Promise<PinEntry[]> {
-  let bytes: Uint8Array;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return [];
-    throw storageError(error, "read", path);
-  }
+  const bytes = await readRegularFile(path, MAX_FILE_BYTES);
+  if (bytes === undefined) return [];
   try {
     return decode(bytes, path);
   } catch (error) {

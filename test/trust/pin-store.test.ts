@@ -108,6 +108,7 @@ describe("the pin file", () => {
     ["of a newer version", (text: string) => text.replace('"version": 1', '"version": 2')],
     ["with a rule that we do not know", (text: string) => text.replace('"firstUse"', '"expires": 1, "firstUse"')],
     ["with a pin that we do not know", (text: string) => text.replace('"threshold"', '"quorum": 2, "threshold"')],
+    ["far too large", (text: string) => text + " ".repeat(33 * 1024 * 1024)],
     ["with a key in another case", (text: string) => text.replace('"pin"', '"Pin": {}, "pin"')],
     ["with a threshold of zero", (text: string) => text.replace('"threshold": 1', '"threshold": 0')],
     ["with a pattern without meaning", (text: string) => text.replace('"ghcr.io/acme/app"', '"{rest}"')],
