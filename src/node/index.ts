@@ -7,6 +7,7 @@ export { openKeyDir } from "./key-dir.ts";
 export { localAuthorities } from "./local-ca.ts";
 export { withNotaryPins } from "./notary-config.ts";
 export { openNotarySource } from "./notary-source.ts";
+export { openOciSource } from "./oci-source.ts";
 export { openPinFile } from "./pin-file.ts";
 export { nodeRuntime, type NodeRuntime } from "./runtime.ts";
 export { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "./transport.ts";

@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { equalBytes, ownBytes, utf8Encode, type Bytes } from "../base/bytes.ts";
+import { equalBytes, utf8Encode, type Bytes } from "../base/bytes.ts";
 import { errorCode, StorageError, TrustError } from "../base/errors.ts";
 import { formatFault, JsonCursor } from "../base/json-cursor.ts";
 import { parseJson } from "../base/json.ts";
@@ -17,6 +17,7 @@ import { metadataFile, targetFile } from "../tuf/names.ts";
 import type { MetadataFile } from "../tuf/publish-files.ts";
 import type { PublishedBase, StagingStore, TufPublisherStore } from "../tuf/publisher-store.ts";
 import { createAtomicOutput, storageError, syncDirectory, withLock, writeFileAtomic } from "./files.ts";
+import { readWhole, stagedFile } from "./staged-file.ts";
 import { directoryRepository } from "./tuf-directory.ts";
 
 /** The plan of a publish: 20,000 bins of 200 bytes, and some room. */
@@ -79,16 +80,7 @@ class Directory implements TufDirectory {
     this.reader = directoryRepository(dir);
     this.step = onStep;
     const path = join(dir, "staged.json");
-    this.staging = {
-      location: path,
-      read: () => readWhole(path, MAX_STAGED_BYTES),
-      update: (change) =>
-        this.locked(async () => {
-          const next = await change(await readWhole(path, MAX_STAGED_BYTES));
-          if (next !== undefined) await writeFileAtomic(path, next);
-          else await removing(path);
-        }),
-    };
+    this.staging = stagedFile(path, (action) => this.locked(action));
   }
 
   async metadata(request: Parameters<TufPublisherStore["metadata"]>[0]): Promise<Bytes | undefined> {
@@ -292,22 +284,6 @@ function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-async function readWhole(path: string, limit: number): Promise<Bytes | undefined> {
-  try {
-    const handle = await open(path, "r");
-    try {
-      const { size } = await handle.stat();
-      if (size > limit) throw new StorageError("STATE_INVALID", `${path} is larger than ${limit} bytes`);
-      return ownBytes(await handle.readFile());
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return undefined;
-    throw storageError(error, "read", path);
-  }
-}
-
 async function exists(path: string): Promise<boolean> {
   try {
     await stat(path);
@@ -323,13 +299,5 @@ async function making(dir: string): Promise<void> {
     await mkdir(dir, { recursive: true, mode: 0o755 });
   } catch (error) {
     throw storageError(error, "write", dir);
-  }
-}
-
-async function removing(path: string): Promise<void> {
-  try {
-    await rm(path, { force: true });
-  } catch (error) {
-    throw storageError(error, "write", path);
   }
 }

@@ -1,0 +1,68 @@
+/** Trust data in a registry, with keys, what is trusted, and what waits for signatures in a trust directory. */
+import { createHash } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import type { Runtime } from "../base/runtime.ts";
+import type { KeyStore } from "../keys/key-store.ts";
+import type { PassphraseProvider } from "../keys/signer.ts";
+import { openOciTrust, type OciTrustOptions } from "../trust/oci-trust.ts";
+import type { TufPublisher } from "../trust/tuf-publisher.ts";
+import type { TufSource } from "../trust/tuf-source.ts";
+import { storageError, withLock } from "./files.ts";
+import { openKeyDir } from "./key-dir.ts";
+import { nodeRuntime } from "./runtime.ts";
+import { stagedFile } from "./staged-file.ts";
+import { openTufTrustDir } from "./tuf-source.ts";
+
+export interface OpenOciSourceOptions extends Pick<
+  OciTrustOptions,
+  "registry" | "repository" | "tag" | "anchor" | "freshness"
+> {
+  /** Trust directory with keys and what is trusted; `~/.wasm-to-oci` unless told. */
+  readonly dir?: string | undefined;
+  readonly runtime?: Runtime | undefined;
+  /** Asked for passphrases of keys; without one nothing can be signed. */
+  readonly passphrases?: PassphraseProvider | undefined;
+  /** The trust directory's own keys unless given. */
+  readonly keyStore?: KeyStore | undefined;
+}
+
+/**
+ * Opens the trust data of a registry's repository as a trust source that can be published to, and the management of its
+ * roles and keys. Nothing is read or written yet.
+ *
+ * @example
+ * ```ts
+ * const { source } = openOciSource({ registry, repository: parseReference("ghcr.io/acme/app"), passphrases });
+ * const collection = await source.open("acme/app", { firstUse: "refuse", pin });
+ * ```
+ */
+export function openOciSource(options: OpenOciSourceOptions): {
+  readonly source: TufSource;
+  readonly publisher: TufPublisher;
+} {
+  const { dir = join(homedir(), ".wasm-to-oci"), runtime = nodeRuntime() } = options;
+  const { registry, repository } = options.repository;
+  const name = createHash("sha256")
+    .update(JSON.stringify([registry, repository, options.tag ?? null]))
+    .digest("hex");
+  return openOciTrust({
+    ...options,
+    runtime,
+    trust: openTufTrustDir(dir),
+    staging: stagedFile(join(dir, "staged", `${name}.json`), (action) => lockedIn(join(dir, "staged"), action)),
+    keyStore: options.keyStore ?? openKeyDir(dir),
+    passphrases: options.passphrases ?? (async () => undefined),
+    keyLocation: join(dir, "private"),
+  });
+}
+
+async function lockedIn(folder: string, action: () => Promise<void>): Promise<void> {
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw storageError(error, "write", folder);
+  }
+  await withLock(join(folder, ".lock"), action);
+}

@@ -1,0 +1,57 @@
+/** A published state as a whole, to carry it elsewhere: byte for byte, not verified. */
+import type { Bytes } from "../base/bytes.ts";
+import type { Digest } from "../base/digest.ts";
+import type { ContentStore } from "../oci/content-store.ts";
+import { readTrustTag, OciView, type TrustPlaceInRegistry } from "./oci-repository.ts";
+import { moveTrustTag } from "./oci-publisher-store.ts";
+import { TRUST_TAG } from "./trust-tags.ts";
+
+/** Every metadata file of one published state. */
+export interface PublishedState {
+  /** Of the manifest that had them. */
+  readonly digest: Digest;
+  /** By name, e.g. `3.targets.json`. */
+  readonly files: ReadonlyMap<string, Bytes>;
+}
+
+function placeIn(store: ContentStore, tag = TRUST_TAG): TrustPlaceInRegistry {
+  return { store, tag, location: `oci://${store.name}` };
+}
+
+/**
+ * Reads the state that a repository's trust tag names. Nothing in it is verified yet.
+ *
+ * @returns undefined where there is none
+ * @throws {FormatError} MANIFEST_INVALID
+ * @throws {RegistryError} DIGEST_MISMATCH
+ */
+export async function readTrustState(
+  store: ContentStore,
+  { tag, signal }: { readonly tag?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
+): Promise<PublishedState | undefined> {
+  const view = new OciView(placeIn(store, tag));
+  const state = await view.state(signal);
+  if (state === undefined) return undefined;
+  const files = new Map<string, Bytes>();
+  for (const { name, size } of state.files.values()) {
+    files.set(name, (await view.metadata({ file: name, limit: size, signal })) as Bytes);
+  }
+  return { digest: state.manifest.digest, files };
+}
+
+/**
+ * Puts a state in the place of another one. The caller has verified it, and that it may take that one's place.
+ *
+ * @param former digest of the state that is there; undefined where there is none
+ * @throws {TrustError} TRUST_CONFLICT where another one is there by now
+ */
+export async function writeTrustState(
+  store: ContentStore,
+  files: ReadonlyMap<string, Bytes>,
+  former: Digest | undefined,
+  { tag, signal }: { readonly tag?: string | undefined; readonly signal?: AbortSignal | undefined } = {},
+): Promise<void> {
+  const place = placeIn(store, tag);
+  const state = await readTrustTag(place, signal);
+  await moveTrustTag(place, files, state?.manifest.digest === former ? state : undefined);
+}
