@@ -1,4 +1,5 @@
 /** A transport without a network: a handler answers, and every request is kept for inspection. */
+import { concatBytes, utf8Encode } from "../../src/base/bytes.ts";
 import type { Transport, TransportRequest, TransportResponse } from "../../src/base/http.ts";
 
 export interface FakeAnswer {
@@ -54,12 +55,12 @@ async function collect(request: TransportRequest): Promise<Uint8Array> {
   if (body instanceof Uint8Array) return body;
   const chunks: Uint8Array[] = [];
   for await (const chunk of body.open()) chunks.push(chunk);
-  return Buffer.concat(chunks);
+  return concatBytes(chunks);
 }
 
 function toResponse(answer: FakeAnswer): TransportResponse {
   const headers = new Map(Object.entries(answer.headers ?? {}).map(([name, value]) => [name.toLowerCase(), value]));
-  const body = typeof answer.body === "string" ? Buffer.from(answer.body) : (answer.body ?? new Uint8Array(0));
+  const body = typeof answer.body === "string" ? utf8Encode(answer.body) : (answer.body ?? new Uint8Array(0));
   return {
     status: answer.status ?? 200,
     headers: { get: (name) => headers.get(name.toLowerCase()) ?? null },

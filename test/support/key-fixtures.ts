@@ -4,6 +4,8 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { PassphraseProvider } from "../../src/keys/signer.ts";
 
+export { codeOf } from "./error-code.ts";
+
 export const FIXTURES = join(import.meta.dirname, "..", "fixtures");
 export const NOTARY_KEYS = join(FIXTURES, "notary-v1", "keys");
 
@@ -27,14 +29,4 @@ export async function notaryKeyNames(): Promise<string[]> {
 /** Always gives the same passphrase. */
 export function always(passphrase: string | undefined): PassphraseProvider {
   return async () => passphrase;
-}
-
-/** The code of the error that an action ends in. */
-export async function codeOf(action: () => unknown): Promise<string> {
-  try {
-    await action();
-  } catch (error) {
-    return (error as { code?: string }).code ?? `no code: ${String(error)}`;
-  }
-  return "no error";
 }

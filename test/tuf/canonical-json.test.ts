@@ -1,10 +1,9 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { hexDecode, utf8Decode, utf8Encode } from "../../src/base/bytes.ts";
+import { hexDecode, hexEncode, utf8Decode, utf8Encode } from "../../src/base/bytes.ts";
 import { parseJson, type JsonValue } from "../../src/base/json.ts";
 import { canonicalJson } from "../../src/tuf/canonical-json.ts";
+import texts from "../fixtures/canonical-json-vectors.json" with { type: "json" };
 
 interface Vector {
   readonly json: string;
@@ -12,9 +11,7 @@ interface Vector {
   readonly error?: string;
 }
 
-const vectors = JSON.parse(
-  readFileSync(join(import.meta.dirname, "../fixtures/canonical-json-vectors.json"), "utf8"),
-) as Vector[];
+const vectors: readonly Vector[] = texts;
 
 /** Where implementations read different things into one text, we refuse the text. */
 const REFUSED_ON_READING = new Set(["-0", "9007199254740993", "123456789012345678901234567890", '{"a":1,"a":2}']);
@@ -45,7 +42,7 @@ describe("canonical JSON", () => {
   it("agrees with a naive writer that sorts keys by their encoded bytes", () => {
     fc.assert(
       fc.property(signedValue, (value) => {
-        expect(utf8Encode(canonicalJson(value))).toEqual(Uint8Array.from(Buffer.from(naive(value), "utf8")));
+        expect(utf8Encode(canonicalJson(value))).toEqual(utf8Encode(naive(value)));
       }),
     );
   });
@@ -79,8 +76,11 @@ function naive(value: JsonValue): string {
   if (typeof value === "string") return `"${value.split("\\").join("\\\\").split('"').join('\\"')}"`;
   if (Array.isArray(value)) return `[${value.map(naive).join(",")}]`;
   if (typeof value === "object" && value !== null) {
-    const members = Object.entries(value).toSorted(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    const members = Object.entries(value).toSorted(([a], [b]) => (inHex(a) < inHex(b) ? -1 : 1));
     return `{${members.map(([key, member]) => `${naive(key)}:${naive(member)}`).join(",")}}`;
   }
   return `${value}`;
 }
+
+/** Sorts as the bytes do. */
+const inHex = (key: string): string => hexEncode(utf8Encode(key));

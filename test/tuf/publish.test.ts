@@ -4,7 +4,7 @@ import { prefixPatterns } from "../../src/tuf/editor.ts";
 import { decodeMetadata } from "../../src/tuf/metadata.ts";
 import { publishChanges, publishNew } from "../../src/tuf/publish.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
-import { codeOf } from "../support/key-fixtures.ts";
+import { codeOf } from "../support/error-code.ts";
 import { add, DAY, environment, MemoryPublisherStore, NOW, people, person, Rig } from "../support/tuf-publishing.ts";
 
 /** Asserts that an action is refused, changes nothing, and that the next honest publish works. */

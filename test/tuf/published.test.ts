@@ -8,7 +8,7 @@ import { repairCollection } from "../../src/tuf/repair.ts";
 import type { Delegations } from "../../src/tuf/schema.ts";
 import { chooseRole, roleOf } from "../../src/tuf/choose-role.ts";
 import { statusOf } from "../../src/tuf/status.ts";
-import { codeOf } from "../support/key-fixtures.ts";
+import { codeOf } from "../support/error-code.ts";
 import { add, DAY, environment, NOW, people, person, Rig, type Person } from "../support/tuf-publishing.ts";
 
 const delegation = (role: string, { key }: Person, paths = ["team/*"], delegator = "targets") =>

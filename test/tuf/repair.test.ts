@@ -5,7 +5,7 @@ import { publishChanges, readBase } from "../../src/tuf/publish.ts";
 import { repairCollection, revocation } from "../../src/tuf/repair.ts";
 import { statusOf } from "../../src/tuf/status.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
-import { codeOf } from "../support/key-fixtures.ts";
+import { codeOf } from "../support/error-code.ts";
 import { add, DAY, environment, NOW, people, person, Rig } from "../support/tuf-publishing.ts";
 
 const fingerprintOf = async ({ key }: { key: { publicKey: { fingerprint(): Promise<string> } | undefined } }) =>

@@ -6,7 +6,7 @@ import { ownedKey } from "../../src/tuf/requirement-text.ts";
 import { openSigningKeys } from "../../src/tuf/signing-keys.ts";
 import { dropStaged, publishStaged, reviewStaged, signStaged, stageChanges } from "../../src/tuf/staged.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
-import { codeOf } from "../support/key-fixtures.ts";
+import { codeOf } from "../support/error-code.ts";
 import {
   add,
   DAY,
