@@ -10,8 +10,8 @@ import { checkContract, type CheckedContract } from "./check-contract.ts";
 import { checkModule } from "./check-module.ts";
 import { Download, type ModuleOutput } from "./download.ts";
 import { findArtifact } from "./find-artifact.ts";
+import type { ContentStores } from "./oci/content-store.ts";
 import type { Reference } from "./oci/reference.ts";
-import type { RegistryClient } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
 import { bindTarget, type Binding, type FoundArtifact } from "./trust/binding.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
@@ -24,7 +24,7 @@ const MAX_SPECULATIVE_BYTES = 256 * 1024 * 1024;
 
 export interface PullOptions {
   readonly runtime: Runtime;
-  readonly registry: RegistryClient;
+  readonly registry: ContentStores;
   /** `host/repository:tag`, `…@digest` or both; the tag is `latest` unless told. */
   readonly reference: string | Reference;
   readonly output: ModuleOutput;
