@@ -1,9 +1,10 @@
 /** Brings a module into an output in one pass over its bytes; may begin before it is known to be wanted. */
 import { concatBytes, hexEncode } from "./base/bytes.ts";
 import type { Digest } from "./base/digest.ts";
-import { FormatError, InternalError } from "./base/errors.ts";
+import { FormatError, InternalError, InterruptedError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
+import type { CacheEntry, ContentCache } from "./content-cache.ts";
 import type { Repository } from "./oci/registry-client.ts";
 import { WasmScanner, type WasmInfo } from "./wasm/binary.ts";
 
@@ -48,12 +49,16 @@ export class Download {
   private readonly runtime: Runtime;
   private readonly output: ModuleOutput;
   private readonly onProgress: OnProgress | undefined;
+  private readonly cache: ContentCache | undefined;
   private attempt: Attempt | undefined;
+  /** What was downloaded, on its way into the cache. */
+  private entry: CacheEntry | undefined;
 
-  constructor(runtime: Runtime, output: ModuleOutput, onProgress?: OnProgress) {
+  constructor(runtime: Runtime, output: ModuleOutput, onProgress?: OnProgress, cache?: ContentCache) {
     this.runtime = runtime;
     this.output = output;
     this.onProgress = onProgress;
+    this.cache = cache;
   }
 
   /** Starts to fetch a blob that will probably be wanted. Its failure shows only where it is. */
@@ -80,6 +85,14 @@ export class Download {
     this.attempt.abort.abort();
     await this.attempt.done.catch(() => undefined);
     this.attempt = undefined;
+    await this.entry?.abort();
+    this.entry = undefined;
+  }
+
+  /** Lets the cache have what was downloaded; to be called when everything has matched. */
+  async keep(): Promise<void> {
+    await this.entry?.commit();
+    this.entry = undefined;
   }
 
   private start(repository: Repository, blob: BlobAddress, signal: AbortSignal | undefined): Attempt {
@@ -91,17 +104,62 @@ export class Download {
   }
 
   private async run(repository: Repository, blob: BlobAddress, signal: AbortSignal): Promise<DownloadedModule> {
+    const cached = await this.fromCache(blob, signal);
+    if (cached !== undefined) return cached;
+    this.entry = await this.cache?.begin(blob);
+    return this.receive(repository.blobs.get(blob, { signal }), blob, signal);
+  }
+
+  /** The blob out of the cache; undefined where it has none that is good. */
+  private async fromCache(blob: BlobAddress, signal: AbortSignal): Promise<DownloadedModule | undefined> {
+    const content = await this.cache?.open(blob);
+    if (content === undefined) return undefined;
+    const source = new WatchedSource(content);
+    try {
+      return await this.receive(source.read(), blob, signal);
+    } catch (error) {
+      if (!source.failed) throw error; // the output's failure, or an interruption: no other source would help
+      await this.output.restart();
+      return undefined;
+    }
+  }
+
+  private async receive(
+    content: AsyncIterable<Uint8Array>,
+    blob: BlobAddress,
+    signal: AbortSignal,
+  ): Promise<DownloadedModule> {
     const sha512 = this.runtime.createHasher("sha512");
     const scanner = new TolerantScanner();
     let done = 0;
-    for await (const chunk of repository.blobs.get(blob, { signal })) {
+    for await (const chunk of content) {
+      if (signal.aborted) throw new InterruptedError();
       sha512.update(chunk);
       scanner.push(chunk);
-      await this.output.write(chunk);
+      await Promise.all([this.output.write(chunk), this.entry?.write(chunk)]);
       done += chunk.length;
       this.onProgress?.({ phase: "downloading", subject: blob.digest, done, total: blob.size });
     }
     return { digest: blob.digest, size: blob.size, sha512: hexEncode(sha512.digest()), scan: scanner.end() };
+  }
+}
+
+/** Tells a source that failed from a consumer that did. */
+class WatchedSource {
+  failed = false;
+  private readonly content: AsyncIterable<Uint8Array>;
+
+  constructor(content: AsyncIterable<Uint8Array>) {
+    this.content = content;
+  }
+
+  async *read(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.content;
+    } catch (error) {
+      this.failed = true;
+      throw error;
+    }
   }
 }
 
