@@ -1,6 +1,7 @@
 /**
  * Inspect: what a module is, what it needs and what it offers. A local file is read through; of an artifact in a
- * registry only manifest and config, where these say enough. Nothing is verified here but digests.
+ * registry only manifest and config, where these say enough. Nothing is verified here but digests; what is signed is
+ * shown beside it.
  */
 import type { Digest } from "./base/digest.ts";
 import { FormatError, RegistryError } from "./base/errors.ts";
@@ -12,6 +13,8 @@ import type { RegistryClient, Repository } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference } from "./oci/tagged-reference.ts";
 import type { Annotations, Descriptor, ReceivedManifest } from "./oci/types.ts";
 import { readModule, type ModuleSource } from "./read-module.ts";
+import { readSigned, type SignedContract } from "./signed-contract.ts";
+import type { Coverage } from "./trust/coverage.ts";
 import type { Note } from "./trust/report.ts";
 import { readArtifact, type ArtifactFormat, type FoundModule } from "./wasm/artifact.ts";
 import { WasmScanner, type WasmInfo } from "./wasm/binary.ts";
@@ -33,6 +36,8 @@ export interface InspectReferenceOptions {
   readonly reference: string | Reference;
   /** Reads the module itself, even where the config says enough, and compares the two. */
   readonly deep?: boolean | undefined;
+  /** Where to look for the signed contract. */
+  readonly trust?: Coverage | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -71,6 +76,8 @@ export interface Inspection {
   /** Where the facts below come from: the module's own bytes, or the config that lies beside it. */
   readonly from: "module" | "config";
   readonly module: { readonly digest: Digest; /** Length in bytes. */ readonly size: number };
+  /** Absent where no trust data was asked for, or it does not sign this name. */
+  readonly signed?: SignedContract;
   /** Absent for local files. */
   readonly artifact?: InspectedArtifact;
   /** From a config, a WIT package looks like a component. */
@@ -119,12 +126,21 @@ async function inspectReference(options: InspectReferenceOptions): Promise<Inspe
   const artifact = describeArtifact(named, received, found, config);
   if (options.deep !== true && config !== undefined && saysEnough(config, module.digest)) {
     const facts = fromConfig(config.component);
-    return { subject, module, artifact, ...facts, notes: [...notes, ...facts.notes] };
+    const { signed, notes: trustNotes } = await readSigned(options, reference, module.digest);
+    return { subject, module, artifact, ...signed, ...facts, notes: [...notes, ...facts.notes, ...trustNotes] };
   }
   const info = await scanLayer(repository, found.module, options);
+  const { signed, notes: trustNotes } = await readSigned(options, reference, module.digest, info);
   const facts = fromModule(info);
   const compared = config === undefined ? [] : disagreements(config, info, module.digest).map(disagreement);
-  return { subject, module, artifact, ...facts, notes: [...notes, ...compared, ...facts.notes] };
+  return {
+    subject,
+    module,
+    artifact,
+    ...signed,
+    ...facts,
+    notes: [...notes, ...compared, ...facts.notes, ...trustNotes],
+  };
 }
 
 /** A config that cannot be read is a note, not a failure: the module can be read instead. */

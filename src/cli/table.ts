@@ -44,6 +44,11 @@ export const TABLE: readonly Group[] = [
         load: async () => (await import("./commands/inspect.ts")).inspectCommand,
       },
       {
+        name: "diff",
+        summary: "Show what a new version may do that the old one could not",
+        load: async () => (await import("./commands/diff.ts")).diffCommand,
+      },
+      {
         name: "list",
         summary: "List the tags of a repository and whether they are signed",
         load: async () => (await import("./commands/list.ts")).listCommand,
@@ -79,6 +84,11 @@ export const TABLE: readonly Group[] = [
         load: async () => (await import("./commands/trust-pin.ts")).trustPinCommand,
       },
       {
+        name: "trust refresh",
+        summary: "Sign snapshot and timestamp again where they are due",
+        load: async () => (await import("./commands/trust-refresh.ts")).trustRefreshCommand,
+      },
+      {
         name: "trust rotate",
         summary: "Replace the key of a role",
         load: async () => (await import("./commands/trust-rotate.ts")).trustRotateCommand,
@@ -87,6 +97,26 @@ export const TABLE: readonly Group[] = [
         name: "trust delegate",
         summary: "Let other keys sign some names",
         load: async () => (await import("./commands/trust-delegate.ts")).trustDelegateCommand,
+      },
+      {
+        name: "trust threshold",
+        summary: "Say how many keys of a role must sign, and add keys",
+        load: async () => (await import("./commands/trust-threshold.ts")).trustThresholdCommand,
+      },
+      {
+        name: "trust expiry",
+        summary: "Say how long signatures of a role last",
+        load: async () => (await import("./commands/trust-expiry.ts")).trustExpiryCommand,
+      },
+      {
+        name: "trust revoke",
+        summary: "Take a lost or stolen key out of every role",
+        load: async () => (await import("./commands/trust-revoke.ts")).trustRevokeCommand,
+      },
+      {
+        name: "trust sign",
+        summary: "Review a staged change and add your signature",
+        load: async () => (await import("./commands/trust-sign.ts")).trustSignCommand,
       },
       {
         name: "trust remove",

@@ -1,23 +1,29 @@
-import { lstat } from "node:fs/promises";
 import { inspect, type InspectedExtern, type Inspection } from "../../inspect.ts";
 import { openModuleFile } from "../../node/files.ts";
 import { defineCommand } from "../command.ts";
+import { isModulePath } from "../module-path.ts";
 import { argument, flag } from "../options.ts";
 import { formatSize } from "../progress.ts";
 import { sayNotes } from "../reports.ts";
 import { parseReference } from "../../oci/reference.ts";
+import type { SignedContract } from "../../signed-contract.ts";
 import { withSession } from "../session.ts";
-import { outputOptions, registryOptions } from "../shared-options.ts";
+import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
 
 export const inspectCommand = defineCommand({
   arguments: { source: argument("MODULE|REFERENCE", "a .wasm file, or [HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]") },
   options: {
     deep: flag("--deep", "read the module itself even where the artifact's config says enough, and compare the two"),
+    sign: flag("--sign", "show the signed contract too: from the registry itself, unless a pin or a flag says where"),
+    ...trustServerOptions,
+    ...pinOptions,
     ...registryOptions,
+    ...directoryOptions,
     ...outputOptions,
   },
   about: [
     "What starts with a dot or slash, ends in .wasm, or exists as a file is a file; all else is a reference. Nothing is verified but digests: use `wasm-to-oci verify` to know whose module it is.",
+    "Of a reference that a pin or a flag covers, the signed contract is shown beside what the module says itself.",
   ],
   examples: [
     ["wasm-to-oci inspect hello.wasm", "imports, exports and sections of a file"],
@@ -26,12 +32,14 @@ export const inspectCommand = defineCommand({
   json: "inspect",
   async run(context, { source }, options) {
     const { out, signal } = context;
-    const file = await isFile(source);
+    const file = await isModulePath(source);
     const reference = file ? undefined : parseReference(source);
-    await withSession(context, { ...options, reference }, async ({ runtime, registry, onProgress }) => {
+    await withSession(context, { ...options, reference }, async (session) => {
+      const { runtime, registry, onProgress } = session;
+      const trust = reference && (await session.coverage(reference));
       const inspection = file
         ? await inspect({ runtime, module: { name: source, body: await openModuleFile(source) }, onProgress })
-        : await inspect({ registry, reference: source, deep: options.deep, onProgress, signal });
+        : await inspect({ registry, reference: source, trust, deep: options.deep, onProgress, signal });
       sayNotes(context, inspection.notes);
       if (out.format === "json") await out.json(inspection);
       else await out.lines(describe(inspection));
@@ -39,17 +47,8 @@ export const inspectCommand = defineCommand({
   },
 });
 
-async function isFile(source: string): Promise<boolean> {
-  if (/^[./]|\.wasm$/.test(source)) return true;
-  try {
-    await lstat(source);
-    return true;
-  } catch {
-    return false; // then it can only be a reference, and if it is none either, that error says so
-  }
-}
-
-function describe({ subject, from, module, artifact, kind, imports, exports, binary }: Inspection): string[] {
+function describe(inspection: Inspection): string[] {
+  const { subject, from, module, artifact, kind, imports, exports, binary, signed } = inspection;
   const lines = [
     `Subject: ${subject}`,
     `Kind: ${kind}${binary === undefined ? "" : (binary.wasi?.map((name) => `, ${name}`).join("") ?? "")}`,
@@ -61,6 +60,7 @@ function describe({ subject, from, module, artifact, kind, imports, exports, bin
     if (artifact.created !== undefined) lines.push(`Created: ${artifact.created}`);
     for (const [key, text] of Object.entries(artifact.annotations)) lines.push(`Annotation: ${key}=${text}`);
   }
+  if (signed !== undefined) lines.push(...describeSigned(signed));
   if (from === "config") lines.push("Source: the artifact's config");
   if (binary?.name !== undefined) lines.push(`Name: ${binary.name}`);
   for (const { field, values } of binary?.producers ?? []) {
@@ -71,6 +71,24 @@ function describe({ subject, from, module, artifact, kind, imports, exports, bin
   for (const { name, size } of binary?.customSections ?? [])
     lines.push(`Custom section: ${name} (${formatSize(size)})`);
   return lines;
+}
+
+const AGREEMENT: Readonly<Record<SignedContract["agreement"], string>> = {
+  kept: "what the module does",
+  broken: "NOT what the module does",
+  "not-compared": "not compared with the module; use --deep",
+  "no-contract": "says nothing of imports and exports",
+};
+
+function describeSigned({ target, role, contract, agreement }: SignedContract): string[] {
+  const names =
+    contract === undefined ? "" : `${contract.imports.length} imports, ${contract.exports.length} exports, `;
+  return [
+    `Signed: ${target} by ${role}, ${names}${AGREEMENT[agreement]}`,
+    ...(contract?.imports.map((name) => `  imports ${name}`) ?? []),
+    ...(contract?.exports.map((name) => `  exports ${name}`) ?? []),
+    ...(contract?.truncated === true ? ["  and more, of which only a digest is signed"] : []),
+  ];
 }
 
 function externLine({ module, name, kind }: InspectedExtern): string {
