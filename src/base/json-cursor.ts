@@ -92,6 +92,13 @@ export class JsonCursor {
     return new ObjectCursor(object, this.fault, this.place);
   }
 
+  /** An object with no other members than these: what we would ignore silently may be a rule that somebody relies on. */
+  closedObject(known: readonly string[]): ObjectCursor {
+    const object = this.object(known);
+    const other = Object.keys(object.value).find((key) => !known.includes(key));
+    return other === undefined ? object : this.fail(`unknown member ${showKey(other)}`);
+  }
+
   /** An object whose keys are data, e.g. target names, as [key, cursor] pairs; at most `max`. */
   entries(max: number): [string, JsonCursor][] {
     const object = this.plainObject();
