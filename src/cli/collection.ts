@@ -1,14 +1,18 @@
 /** The collection that a `trust` command works on. */
-import { UsageError } from "../base/errors.ts";
+import { TrustError, UsageError } from "../base/errors.ts";
 import { repositoryName, taggedReference } from "../oci/tagged-reference.ts";
+import type { Administered, Administration, ReachOptions, Staged } from "../trust/administration.ts";
 import type { Coverage } from "../trust/coverage.ts";
-import type { Administered, ReachOptions } from "../trust/notary-administration.ts";
+import { lacksSignatures } from "../trust/key-choice.ts";
 import type { NotarySource } from "../trust/notary-source.ts";
-import { placeOf } from "../trust/place.ts";
+import { placeFlags, placeOf } from "../trust/place.ts";
+import type { TrustSource } from "../trust/source.ts";
+import type { TufAdministration } from "../trust/tuf-administration.ts";
 import type { Context } from "./command.ts";
-import { argument } from "./options.ts";
+import { argument, flag, type OptionValues } from "./options.ts";
 import { withSession, type Session, type SessionOptions } from "./session.ts";
-import { directoryOptions, networkOptions, outputOptions, pinOptions, trustServerOptions } from "./shared-options.ts";
+import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "./shared-options.ts";
+import { sayStaged, stagedDocument } from "./staged-text.ts";
 
 export const repositoryArgument = argument("REPOSITORY", "whose collection: [HOST[:PORT]/]REPOSITORY");
 
@@ -16,57 +20,135 @@ export const repositoryArgument = argument("REPOSITORY", "whose collection: [HOS
 export const trustOptions = {
   ...trustServerOptions,
   ...pinOptions,
-  ...networkOptions,
+  ...registryOptions,
   ...directoryOptions,
   ...outputOptions,
 };
 
-export interface Reached {
+/** For commands whose change may need the signatures of several people. */
+export const stageOption = {
+  stage: flag("--stage", "leave the change for others to sign (`trust sign`) instead of publishing it; not for Notary"),
+};
+
+interface ReachedBase {
   readonly session: Session;
   /** Registry and repository, as pins name them. */
   readonly repository: string;
-  readonly source: NotarySource;
   /** The collection's name. */
   readonly collection: string;
   readonly coverage: Coverage;
   /** How the source may be trusted. */
   readonly reach: ReachOptions;
+  readonly source: TrustSource;
+  readonly administration: Administration;
+  /** The command that lets other people sign what is staged. */
+  readonly signCommand: string;
 }
 
-/** Runs work on the collection of a repository. @throws {UsageError} TRUST_SOURCE_MISSING */
+/** A collection, and what its kind of source can do with it. */
+export type Reached = ReachedBase &
+  (
+    | { readonly notary: NotarySource; readonly tuf?: never }
+    | { readonly tuf: TufAdministration; readonly notary?: never }
+  );
+
+/** Runs work on the collection of a repository: the one that is pinned, that flags name, or else beside the modules. */
 export async function withCollection<T>(
   context: Context,
-  options: SessionOptions,
+  options: SessionOptions & Partial<OptionValues<typeof stageOption>>,
   repository: string,
   work: (reached: Reached) => Promise<T>,
 ): Promise<T> {
   const reference = taggedReference(repository);
-  return withSession(context, options, async (session) => {
+  return withSession(context, { ...options, reference, sign: true }, async (session) => {
     const coverage = await session.requiredCoverage(reference);
-    const { collection, pin, firstUse } = coverage;
-    const place = placeOf(coverage.source, repositoryName(reference));
-    const opened = place && session.openTrust(place, reference);
-    if (opened?.kind !== "notary") {
-      throw new UsageError("USAGE", `${coverage.source.location} is no Notary server`, {
-        hint: "Name one with --server",
-      });
+    const reached = reachedBy(context, session, repositoryName(reference), coverage);
+    if (options.stage === true) requireTuf(reached, "--stage");
+    try {
+      return await work(reached);
+    } catch (error) {
+      throw lacksSignatures(error) && options.stage === false ? stagingAdvised(error, reached) : error;
     }
-    const { source } = opened;
-    const reach = { pin, firstUse, signal: context.signal };
-    return work({ session, repository: repositoryName(reference), source, collection, coverage, reach });
   });
 }
 
-/** Says what a change of a collection led to. */
-export function sayAdministered({ out }: Context, collection: string, { published, warnings }: Administered): void {
-  if (out.format === "json") return;
+function reachedBy(context: Context, session: Session, repository: string, coverage: Coverage): Reached {
+  const { collection, pin, firstUse, source } = coverage;
+  const place = placeOf(source, repository);
+  if (place === undefined) {
+    throw new UsageError("USAGE", `${source.location} can be read, and nothing else`, {
+      hint: "Name the place where the collection is published with --trust or --server",
+    });
+  }
+  const opened = session.openTrust(place, taggedReference(repository));
+  const reach = { pin, firstUse, signal: context.signal };
+  const signCommand = `wasm-to-oci trust sign ${repository} ${placeFlags(place)}`;
+  const base = { session, repository, collection, coverage, reach, signCommand, source: opened.source };
+  if (opened.kind === "notary") return { ...base, administration: opened.source, notary: opened.source };
+  return { ...base, administration: opened.administration, tuf: opened.administration };
+}
+
+/** The administration of a TUF collection. @throws {UsageError} USAGE for Notary's, which cannot do this */
+export function requireTuf({ tuf, source }: Reached, what: string): TufAdministration {
+  if (tuf !== undefined) return tuf;
+  throw new UsageError("USAGE", `${what} is not for collections on a Notary server, as ${source.location} is`, {
+    hint: "Notary v1 has no such thing: it is for trust data in a registry or in a directory",
+  });
+}
+
+/** The Notary server of a collection. @throws {UsageError} USAGE for other collections, which do this otherwise */
+export function requireNotary({ notary, source }: Reached, what: string, hint: string): NotarySource {
+  if (notary !== undefined) return notary;
+  throw new UsageError("USAGE", `${what} is for Notary servers, and ${source.location} is none`, { hint });
+}
+
+/** Refuses options that are only for the other kind of source, rather than to ignore them. @throws {UsageError} USAGE */
+export function refuseOptions(
+  { source }: Reached,
+  kind: "notary" | "tuf",
+  given: Readonly<Record<string, unknown>>,
+): void {
+  for (const [name, chosen] of Object.entries(given)) {
+    if (chosen === undefined || chosen === false || (Array.isArray(chosen) && chosen.length === 0)) continue;
+    const others = kind === "tuf" ? "a registry or a directory" : "a Notary server";
+    throw new UsageError("USAGE", `${name} has no meaning for trust data at ${source.location}`, {
+      hint: `It is for trust data in ${others}`,
+    });
+  }
+}
+
+function stagingAdvised(error: TrustError, { signCommand }: Reached): TrustError {
+  return new TrustError("KEY_MISSING", error.message, {
+    cause: error,
+    details: error.details,
+    hint: `Add --stage; each of them then runs: ${signCommand}`,
+    ...(error.role === undefined ? {} : { role: error.role }),
+  });
+}
+
+/** Says what a change of a collection led to, or prints the document that does. */
+export async function reportChange(
+  context: Context,
+  reached: Reached,
+  changed: Administered | Staged,
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<void> {
+  const { out } = context;
+  const { collection, signCommand } = reached;
+  if ("staged" in changed) {
+    if (out.format === "json") {
+      return out.json({ collection, published: [], staged: stagedDocument(changed.staged), warnings: [], ...more });
+    }
+    return sayStaged(context, collection, changed.staged, signCommand);
+  }
+  const { published, warnings } = changed;
+  if (out.format === "json") return out.json({ ...administeredDocument(changed), ...more });
   for (const warning of warnings) out.warn(warning);
   if (published.length === 0) out.info(`${collection} was so already; nothing was published`);
   else out.info(`Published ${published.join(", ")} of ${collection}`);
 }
 
-/** The same for programs. */
-export function administeredDocument({ collection, published, warnings }: Administered): Record<string, unknown> {
+function administeredDocument({ collection, published, warnings }: Administered): Record<string, unknown> {
   const { name, roles, rootKeys } = collection;
   return { collection: name, published, roles, rootKeys, warnings };
 }

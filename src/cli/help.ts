@@ -4,9 +4,7 @@ import type { Command } from "./command.ts";
 import { EXIT_MEANING, EXIT_STATUS } from "./exit-status.ts";
 import { argumentUsage, flag, type AnyOption } from "./options.ts";
 import { FAMILIES, TABLE, type Entry } from "./table.ts";
-
-/** The width of help, whatever the terminal: the same text in a pipe, a terminal and the reference page. */
-const WIDTH = 80;
+import { wrap } from "./wrap.ts";
 
 /** Where descriptions of options start; longer options put theirs on the next line. */
 const DESCRIPTION_COLUMN = 28;
@@ -112,19 +110,4 @@ function row(term: string, description: string): string[] {
   if (term.length + 4 > DESCRIPTION_COLUMN) return [`  ${term}`, ...lines];
   const [first = "", ...rest] = lines;
   return [`  ${term}`.padEnd(DESCRIPTION_COLUMN) + first.trimStart(), ...rest];
-}
-
-/** Breaks text into lines of the given indentation. A word that is too long stands alone. */
-function wrap(text: string, indent: number): string[] {
-  const lines: string[] = [];
-  let line = "";
-  for (const word of text.split(" ")) {
-    if (line !== "" && indent + line.length + 1 + word.length > WIDTH) {
-      lines.push(" ".repeat(indent) + line);
-      line = word;
-    } else {
-      line = line === "" ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, " ".repeat(indent) + line];
 }

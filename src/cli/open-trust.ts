@@ -1,4 +1,5 @@
 /** Opens the places that trust data can be in, with the keys and the state of the trust directory. */
+import { join } from "node:path";
 import type { CredentialSource } from "../base/credentials.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { KeyStore } from "../keys/key-store.ts";
@@ -11,6 +12,7 @@ import { parseReference, type Reference } from "../oci/reference.ts";
 import type { RegistryClient } from "../oci/registry-client.ts";
 import type { NotarySource } from "../trust/notary-source.ts";
 import type { PinnedSource } from "../trust/pins.ts";
+import { TufAdministration } from "../trust/tuf-administration.ts";
 import type { OpenedTrust } from "./session.ts";
 
 export interface TrustOpenerOptions {
@@ -30,6 +32,8 @@ export interface TrustOpenerOptions {
   readonly rootKeyId: string | undefined;
 }
 
+type OpenedTuf = Omit<Exclude<OpenedTrust, { kind: "notary" }>, "administration">;
+
 /** Opens trust sources. Nothing is contacted yet. */
 export class TrustOpener {
   private readonly options: TrustOpenerOptions;
@@ -41,8 +45,13 @@ export class TrustOpener {
   /** @param reference the repository that has its own trust data, where the place is beside the module */
   open(place: PinnedSource, reference: Pick<Reference, "registry" | "repository">): OpenedTrust {
     if (place.kind === "notary") return { kind: "notary", source: this.notary(place.server) };
-    if (place.kind === "tuf") return this.tuf(place.location);
-    return this.oci(place.repository === undefined ? reference : parseReference(place.repository));
+    const opened =
+      place.kind === "tuf"
+        ? this.tuf(place.location)
+        : this.oci(place.repository === undefined ? reference : parseReference(place.repository));
+    const { dir, runtime, keyStore, passphrases } = this.options;
+    const keys = { keyStore, passphrases, keyLocation: join(dir, "private") };
+    return { ...opened, administration: new TufAdministration({ ...opened, ...keys, now: runtime.now }) };
   }
 
   notary(server: string): NotarySource {
@@ -50,13 +59,13 @@ export class TrustOpener {
     return openNotarySource({ ...options, server, readGoNames: legacyNames, newCollections: { rootKeyId } });
   }
 
-  private oci(repository: Pick<Reference, "registry" | "repository">): OpenedTrust {
+  private oci(repository: Pick<Reference, "registry" | "repository">): OpenedTuf {
     const { dir, registry, registryRuntime: runtime, keyStore, passphrases } = this.options;
     return { kind: "oci", ...openOciSource({ dir, registry, repository, runtime, keyStore, passphrases }) };
   }
 
   /** A web server can only be read; a directory can be published to, and any web server can serve it then. */
-  private tuf(location: string): OpenedTrust {
+  private tuf(location: string): OpenedTuf {
     const { dir, runtime, keyStore, passphrases } = this.options;
     if (/^https?:\/\//i.test(location)) {
       return { kind: "tuf", source: openTufSource({ location, dir, runtime }), publisher: undefined };

@@ -9,6 +9,7 @@ import type { Coverage } from "../trust/coverage.ts";
 import type { NotarySource } from "../trust/notary-source.ts";
 import type { Pin } from "../trust/pin.ts";
 import type { PinnedSource, PinStore } from "../trust/pins.ts";
+import type { TufAdministration } from "../trust/tuf-administration.ts";
 import type { TufPublisher } from "../trust/tuf-publisher.ts";
 import type { TufSource } from "../trust/tuf-source.ts";
 import type { Context } from "./command.ts";
@@ -46,6 +47,8 @@ export type OpenedTrust =
       readonly source: TufSource;
       /** Undefined where it can only be read. */
       readonly publisher: TufPublisher | undefined;
+      /** What key holders do with collections there. */
+      readonly administration: TufAdministration;
     };
 
 export interface Session {

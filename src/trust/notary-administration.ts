@@ -10,44 +10,36 @@ import { delegationsOfKeys } from "../notary/delegations.ts";
 import type { Draft } from "../notary/draft.ts";
 import { parseGun } from "../notary/gun.ts";
 import { createCollection, type NewCollectionOptions } from "../notary/initialise.ts";
-import { isPin, type NotaryPin } from "../notary/pinning.ts";
+import { isPin } from "../notary/pinning.ts";
 import { publishChanges, type ComputeChanges, type Published, type PublishEnvironment } from "../notary/publish.ts";
-import { repairCollection, type Repaired, type RepairOptions } from "../notary/repair.ts";
+import { repairCollection, type Repaired } from "../notary/repair.ts";
 import { canSign } from "../notary/role-choice.ts";
 import { parseTargetsRole } from "../notary/roles.ts";
 import { rotateKeys, type Rotated, type RotateOptions } from "../notary/rotate.ts";
 import { SigningKeys } from "../notary/signing-keys.ts";
 import type { NotaryState } from "../notary/state.ts";
-import { statusOf, type RoleStatus } from "../notary/status.ts";
+import { statusOf } from "../notary/status.ts";
+import type {
+  Administered,
+  Administration,
+  CollectionStatus,
+  ReachOptions,
+  RepairOptions,
+  UndelegateOptions,
+} from "./administration.ts";
 import type { NotarySourceOptions } from "./notary-source-options.ts";
 import { trustedCollection } from "./notary-collection.ts";
 import type { TrustedCollection } from "./source.ts";
 
-/** How a collection is reached. */
-export interface ReachOptions {
-  readonly pin?: NotaryPin | undefined;
-  /** Whether an existing collection that was never seen here may be trusted as it is; `refuse` unless told. */
-  readonly firstUse?: "accept" | "refuse" | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** What a change of a collection's roles and keys led to. */
-export interface Administered {
-  /** The state that the server now serves, read back and verified. */
+/** With all that is signed in the collection now. */
+interface NotaryAdministered extends Administered {
   readonly collection: TrustedCollection;
-  /** Roles that were signed and uploaded; empty where everything was so already. */
-  readonly published: readonly string[];
-  /** What the caller should know, e.g. keys that must be brought along. */
-  readonly warnings: readonly string[];
 }
 
-export interface CollectionStatus {
+/** With Notary's own names for collection and location. */
+export interface NotaryStatus extends CollectionStatus {
   readonly gun: string;
   readonly server: string;
-  readonly roles: readonly RoleStatus[];
-  /** True where any role has expired. */
-  readonly expired: boolean;
-  readonly warnings: readonly string[];
 }
 
 export interface DelegateOptions extends ReachOptions {
@@ -61,14 +53,7 @@ export interface DelegateOptions extends ReachOptions {
   readonly threshold?: number | undefined;
 }
 
-export interface UndelegateOptions extends ReachOptions {
-  readonly role: string;
-  /** Ids of keys to take away. Without keys and paths the whole role is deleted. */
-  readonly keyIds?: readonly string[] | undefined;
-  readonly paths?: readonly string[] | undefined;
-}
-
-export class NotaryAdministration {
+export class NotaryAdministration implements Administration {
   readonly location: string;
   protected readonly options: NotarySourceOptions;
   protected readonly client: NotaryClient;
@@ -89,7 +74,7 @@ export class NotaryAdministration {
    *
    * @throws {TrustError} TRUST_EXISTS where there is one, TRUST_CONFLICT where somebody made it at the same moment
    */
-  async init(collection: string, options: NewCollectionOptions & ReachOptions = {}): Promise<Administered> {
+  async init(collection: string, options: NewCollectionOptions & ReachOptions = {}): Promise<NotaryAdministered> {
     const target = await this.reach(parseGun(collection), options);
     if ((await target.rootBytes()) !== undefined) {
       throw new TrustError("TRUST_EXISTS", `${target.gun} exists already on ${this.location}`, {
@@ -102,24 +87,26 @@ export class NotaryAdministration {
     return this.administered(await createCollection(target, () => [], settings, this.environment(options.signal)));
   }
 
-  /** Tells every role's version, expiry and keys, also of a collection that has expired. */
-  async status(collection: string, options: ReachOptions = {}): Promise<CollectionStatus> {
+  async status(collection: string, options: ReachOptions = {}): Promise<NotaryStatus> {
     const target = await this.reach(parseGun(collection), options);
     const state = await target.readExpired();
     const roles = await statusOf(state, this.keys, this.options.runtime.now());
     const { warnings } = await this.view(state);
-    return { gun: target.gun, server: this.location, roles, expired: roles.some(({ expired }) => expired), warnings };
+    const expired = roles.some((role) => role.expired);
+    const { gun } = target;
+    const server = this.location;
+    return { collection: gun, source: "notary", location: server, gun, server, roles, expired, warnings };
   }
 
   /** Replaces the keys of root, targets, snapshot or timestamp. @throws {UsageError} USAGE */
-  async rotate(collection: string, options: RotateOptions & ReachOptions): Promise<Administered & Rotated> {
+  async rotate(collection: string, options: RotateOptions & ReachOptions): Promise<NotaryAdministered & Rotated> {
     const target = await this.reach(parseGun(collection), options);
     const rotated = await rotateKeys(target, options, this.environment(options.signal));
     return { ...rotated, ...(await this.administered(rotated)) };
   }
 
   /** Lets keys sign for names; makes the role where it does not exist. */
-  async delegate(collection: string, options: DelegateOptions): Promise<Administered> {
+  async delegate(collection: string, options: DelegateOptions): Promise<NotaryAdministered> {
     const { role, paths, threshold } = options;
     const keys: NewKey[] = [];
     for (const pem of options.keys) keys.push(...(await readDelegationKeys(pem, this.options.runtime.now())));
@@ -138,7 +125,7 @@ export class NotaryAdministration {
    * Takes keys or paths away from a delegation, or deletes it. What a key alone had signed counts no longer, so the
    * role is signed again where another of its keys is at hand.
    */
-  async undelegate(collection: string, options: UndelegateOptions): Promise<Administered> {
+  async undelegate(collection: string, options: UndelegateOptions): Promise<NotaryAdministered> {
     const { role, keyIds = [], paths = [] } = options;
     if (keyIds.length === 0 && paths.length === 0) {
       return this.change(collection, options, () => [{ action: "delete", role }]);
@@ -156,7 +143,7 @@ export class NotaryAdministration {
   async purge(
     collection: string,
     options: ReachOptions & { readonly keyIds: readonly string[] },
-  ): Promise<Administered> {
+  ): Promise<NotaryAdministered> {
     const warnings: string[] = [];
     const changed = await this.change(collection, options, async (draft) => {
       const found = await delegationsOfKeys(draft, new Set(options.keyIds));
@@ -174,7 +161,7 @@ export class NotaryAdministration {
   async witness(
     collection: string,
     options: ReachOptions & { readonly roles: readonly string[] },
-  ): Promise<Administered> {
+  ): Promise<NotaryAdministered> {
     const roles = options.roles.map(parseTargetsRole);
     const target = await this.reach(parseGun(collection), options);
     const compute: ComputeChanges = (draft, state) =>
@@ -189,7 +176,7 @@ export class NotaryAdministration {
   }
 
   /** Signs again what has expired, as far as the keys at hand go. */
-  async repair(collection: string, options: RepairOptions & ReachOptions = {}): Promise<Administered & Repaired> {
+  async repair(collection: string, options: RepairOptions = {}): Promise<NotaryAdministered & Repaired> {
     const target = await this.reach(parseGun(collection), options);
     const repaired = await repairCollection(target, options, this.environment(options.signal));
     return { ...repaired, ...(await this.administered(repaired)) };
@@ -269,13 +256,13 @@ export class NotaryAdministration {
     collection: string,
     options: ReachOptions,
     compute: ComputeChanges,
-  ): Promise<Administered & Published> {
+  ): Promise<NotaryAdministered & Published> {
     const target = await this.reach(parseGun(collection), options);
     const published = await publishChanges(target, compute, this.environment(options.signal));
     return { ...published, ...(await this.administered(published)) };
   }
 
-  private async administered({ state, files, warnings }: Published): Promise<Administered> {
+  private async administered({ state, files, warnings }: Published): Promise<NotaryAdministered> {
     const collection = await this.view(state, warnings);
     return { collection, published: files.map(({ role }) => role), warnings: collection.warnings };
   }

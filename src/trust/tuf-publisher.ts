@@ -32,9 +32,11 @@ import { TOP_LEVEL_ROLES, type MetadataType } from "../tuf/schema.ts";
 import { storedSigningKeys, type SigningKeys } from "../tuf/signing-keys.ts";
 import { dropStaged, publishStaged, reviewStaged, signStaged, stageChanges, type StagedReview } from "../tuf/staged.ts";
 import { statusOf, type TufRoleStatus } from "../tuf/status.ts";
-import type { EditTargets, OpenOptions, PublishOptions, PublishResult } from "./source.ts";
+import type { ReachOptions } from "./administration.ts";
+import type { EditTargets, PublishOptions, PublishResult } from "./source.ts";
 import {
   checkName,
+  checkPin,
   COLLECTION_FIELD,
   matchesPin,
   type PublishTuf,
@@ -55,9 +57,6 @@ export interface TufPublisherOptions {
   readonly keyLocation: string;
   readonly now: Clock;
 }
-
-/** How a collection that exists is reached. */
-export type ReachTuf = Partial<Pick<OpenOptions, "pin" | "firstUse" | "signal">>;
 
 /** Keys of a new collection; those that are not given are made, and stored. */
 export type NewTufRoles = Partial<Readonly<Record<MetadataType, NewRole>>>;
@@ -118,13 +117,13 @@ export class TufPublisher {
    *
    * @throws {TrustError} TRUST_EXISTS where there is one, TRUST_CONFLICT where somebody made it at the same moment
    */
-  async init(collection: string, roles: NewTufRoles = {}, options: ReachTuf = {}): Promise<Published> {
+  async init(collection: string, roles: NewTufRoles = {}, options: ReachOptions = {}): Promise<Published> {
     await checkAbsent(this.options.store, options.signal);
     return this.create(collection, roles, () => [], options);
   }
 
   /** Prepares a collection whose keys are with several people, for them to sign. */
-  async stageInit(collection: string, roles: NewTufRoles, options: ReachTuf = {}): Promise<StagedReview> {
+  async stageInit(collection: string, roles: NewTufRoles, options: ReachOptions = {}): Promise<StagedReview> {
     const { store, staging } = this.options;
     await checkAbsent(store, options.signal);
     const draft = await this.newDraft(collection, roles, []);
@@ -135,36 +134,40 @@ export class TufPublisher {
   async change(
     collection: string,
     changes: ComputeChanges | readonly TufChange[],
-    options: ReachTuf = {},
+    options: ReachOptions = {},
   ): Promise<Published> {
     const access = await this.reachExisting(collection, options);
-    return publishChanges(access, computed(collection, changes), this.environment(options.signal));
+    return publishChanges(access, computed(changes), this.environment(options.signal));
   }
 
   /** Leaves changes for several people to sign. */
   async stage(
     collection: string,
     changes: ComputeChanges | readonly TufChange[],
-    options: ReachTuf = {},
+    options: ReachOptions = {},
   ): Promise<StagedReview> {
     const access = await this.reachExisting(collection, options);
-    return stageChanges(access, this.options.staging, computed(collection, changes), this.environment(options.signal));
+    return stageChanges(access, this.options.staging, computed(changes), this.environment(options.signal));
   }
 
   /** Shows what is staged and who still has to sign; undefined where nothing is. */
-  async review(collection: string, options: ReachTuf = {}): Promise<StagedReview | undefined> {
+  async review(collection: string, options: ReachOptions = {}): Promise<StagedReview | undefined> {
     const access = await this.reach(collection, options);
     return reviewStaged(access, this.options.staging, this.environment(options.signal));
   }
 
   /** Adds the signatures of the keys at hand to what was reviewed. */
-  async sign(collection: string, review: Pick<StagedReview, "digest">, options: ReachTuf = {}): Promise<StagedReview> {
+  async sign(
+    collection: string,
+    review: Pick<StagedReview, "digest">,
+    options: ReachOptions = {},
+  ): Promise<StagedReview> {
     const access = await this.reach(collection, options);
     return signStaged(access, this.options.staging, review.digest, this.environment(options.signal));
   }
 
   /** Publishes what is staged. @throws {TrustError} SIGNATURE_THRESHOLD where somebody still has to sign */
-  async publishStaged(collection: string, options: ReachTuf = {}): Promise<Published> {
+  async publishStaged(collection: string, options: ReachOptions = {}): Promise<Published> {
     const access = await this.reach(collection, options);
     const published = await publishStaged(access, this.options.staging, this.environment(options.signal));
     if (access.anchor === undefined) await this.keepAnchor(collection, published);
@@ -177,21 +180,20 @@ export class TufPublisher {
   }
 
   /** Takes a key out of every role. */
-  async revoke(collection: string, options: RevokeOptions & ReachTuf): Promise<Published> {
+  async revoke(collection: string, options: RevokeOptions & ReachOptions): Promise<Published> {
     return this.change(collection, (draft) => revocation(draft, options), options);
   }
 
   /** Signs again what has expired or soon will, as far as the keys at hand go. */
-  async repair(collection: string, options: RepairOptions & ReachTuf = {}): Promise<Repaired> {
+  async repair(collection: string, options: RepairOptions & ReachOptions = {}): Promise<Repaired> {
     const access = await this.reachExisting(collection, options);
     return repairCollection(access, options, this.environment(options.signal));
   }
 
   /** Tells every role's version, expiry and keys, also of a collection that has expired. */
-  async status(collection: string, options: ReachTuf = {}): Promise<TufStatus> {
+  async status(collection: string, options: ReachOptions = {}): Promise<TufStatus> {
     const access = await this.reachExisting(collection, options);
     const base = await readBase(access, options.signal);
-    checkName(base.root.signed, collection);
     const roles = await statusOf(base, this.signing, this.options.now());
     const staged = await this.review(collection, options);
     return {
@@ -226,7 +228,7 @@ export class TufPublisher {
     collection: string,
     roles: NewTufRoles,
     compute: ComputeChanges,
-    { signal }: ReachTuf,
+    { signal }: ReachOptions,
   ): Promise<Published> {
     const { store, keyStore } = this.options;
     const made: string[] = [];
@@ -264,7 +266,7 @@ export class TufPublisher {
     return tufKeyOf(key.publicKey);
   }
 
-  private async reachExisting(collection: string, options: ReachTuf): Promise<PublishAccess> {
+  private async reachExisting(collection: string, options: ReachOptions): Promise<PublishAccess> {
     const access = await this.reach(collection, options);
     if (access.anchor !== undefined) return access;
     throw new TrustError("TRUST_NOT_FOUND", `there is no collection in ${this.options.store.location}`, {
@@ -274,11 +276,15 @@ export class TufPublisher {
   }
 
   /** Finds the root to start from. @throws {TrustError} PIN_MISMATCH, FIRST_USE_REFUSED, TRUST_WITHHELD */
-  private async reach(collection: string, { pin, firstUse = "refuse", signal }: ReachTuf): Promise<PublishAccess> {
+  private async reach(collection: string, { pin, firstUse = "refuse", signal }: ReachOptions): Promise<PublishAccess> {
     const { store, trust } = this.options;
     const key = { location: store.location, collection };
     const known = this.options.anchor ?? (await trust.readAnchor(key));
-    if (known !== undefined) return { store, anchor: known, floors: trust.openStore(key, known) };
+    const check = async (base: PublishedCollection): Promise<void> => {
+      checkName(base.root.signed, collection);
+      if (known !== undefined) await checkPin(collection, pin, known, base.verifiedRoot);
+    };
+    if (known !== undefined) return { store, anchor: known, floors: trust.openStore(key, known), check };
     const isPinned = (pin?.fingerprints ?? []).length > 0;
     const accepts = async (root: Parameters<typeof matchesPin>[1]): Promise<boolean> =>
       isPinned ? matchesPin(pin!, root) : firstUse === "accept";
@@ -304,7 +310,7 @@ export class TufPublisher {
         },
       );
     }
-    return { store, anchor: found.anchor };
+    return { store, anchor: found.anchor, check };
   }
 
   private async keepAnchor(collection: string, { files }: Published): Promise<void> {
@@ -318,12 +324,8 @@ export class TufPublisher {
   }
 }
 
-/** Nobody works on another collection than they meant to. */
-function computed(collection: string, changes: ComputeChanges | readonly TufChange[]): ComputeChanges {
-  return (draft) => {
-    checkName(draft.root, collection);
-    return typeof changes === "function" ? changes(draft) : changes;
-  };
+function computed(changes: ComputeChanges | readonly TufChange[]): ComputeChanges {
+  return (draft) => (typeof changes === "function" ? changes(draft) : changes);
 }
 
 async function isAbsent(store: TufPublisherStore): Promise<boolean> {

@@ -1,9 +1,10 @@
 import { TrustError, UsageError } from "../../base/errors.ts";
-import type { Administered } from "../../trust/notary-administration.ts";
 import {
-  administeredDocument,
   repositoryArgument,
-  sayAdministered,
+  reportChange,
+  requireNotary,
+  requireTuf,
+  stageOption,
   trustOptions,
   withCollection,
   type Reached,
@@ -26,8 +27,9 @@ export const trustRemoveCommand = defineCommand({
     ),
     keys: list("-k, --key ID", "take this key away; without --delegation from every delegation", nonEmpty),
     paths: list("--path PREFIX", "take these names away from the delegation", nonEmpty),
-    remote: flag("--remote", "delete the collection on the server, for everybody"),
+    remote: flag("--remote", "Notary: delete the collection on the server, for everybody"),
     yes: yesOption,
+    ...stageOption,
     ...trustOptions,
   },
   about: [
@@ -40,6 +42,11 @@ export const trustRemoveCommand = defineCommand({
   json: "trust changes",
   async run(context, { repository, names }, options) {
     const { delegation, keys, paths, remote, roles } = options;
+    if (options.stage && delegation === undefined) {
+      throw new UsageError("USAGE", "--stage is for changes of delegations", {
+        hint: "Names are removed by whoever may sign them",
+      });
+    }
     const kinds = [names.length > 0, delegation !== undefined || keys.length > 0, remote].filter(Boolean);
     if (
       kinds.length > 1 ||
@@ -49,18 +56,22 @@ export const trustRemoveCommand = defineCommand({
       throw new UsageError("USAGE", "names, a delegation and the whole collection are removed one at a time");
     }
     await withCollection(context, options, repository, async (reached) => {
-      const { source, collection, reach } = reached;
+      const { source, collection, reach, administration } = reached;
       if (names.length > 0) return removeNames(context, reached, names, roles);
       if (delegation !== undefined) {
         const whole = keys.length === 0 && paths.length === 0;
         if (whole) await insist(context, `Delete the delegation ${delegation} of ${collection}?`, options.yes);
-        return report(
-          context,
-          reached,
-          await source.undelegate(collection, { ...reach, role: delegation, keyIds: keys, paths }),
-        );
+        const wanted = { ...reach, role: delegation, keyIds: keys, paths };
+        const changed = options.stage
+          ? await requireTuf(reached, "--stage").undelegate(collection, { ...wanted, stage: true })
+          : await administration.undelegate(collection, wanted);
+        return reportChange(context, reached, changed);
       }
-      if (keys.length > 0) return report(context, reached, await source.purge(collection, { ...reach, keyIds: keys }));
+      if (keys.length > 0) {
+        const hint = "To take a key out of every role: wasm-to-oci trust revoke";
+        const notary = requireNotary(reached, "--key without --delegation", hint);
+        return reportChange(context, reached, await notary.purge(collection, { ...reach, keyIds: keys }));
+      }
       const question = remote
         ? `Delete ${collection} on ${source.location} for everybody?`
         : `Forget the trusted root of ${collection}, so that the next one is trusted unseen?`;
@@ -106,15 +117,10 @@ async function removeNames(
   }
 }
 
-async function report(context: Context, { collection }: Reached, changed: Administered): Promise<void> {
-  sayAdministered(context, collection, changed);
-  if (context.out.format === "json") await context.out.json(administeredDocument(changed));
-}
-
 async function forget(context: Context, reached: Reached, remote: boolean): Promise<void> {
   const { out, signal } = context;
-  const { source, collection, session, repository } = reached;
-  await source.remove(collection, { remote, signal });
+  const { source, administration, collection, session, repository } = reached;
+  await administration.remove(collection, { remote, signal });
   const entry = (await session.pins.list()).find(({ pattern }) => pattern === repository);
   if (entry?.firstUse === true) await session.pins.remove(repository);
   out.info(remote ? `Deleted ${collection} on ${source.location}` : `Forgot ${collection}`);

@@ -1,11 +1,5 @@
 import { TrustError } from "../../base/errors.ts";
-import {
-  administeredDocument,
-  repositoryArgument,
-  sayAdministered,
-  trustOptions,
-  withCollection,
-} from "../collection.ts";
+import { repositoryArgument, reportChange, trustOptions, withCollection } from "../collection.ts";
 import { defineCommand } from "../command.ts";
 import { parseDuration } from "../duration.ts";
 import { list, nonEmpty, value } from "../options.ts";
@@ -25,19 +19,16 @@ export const trustRepairCommand = defineCommand({
   examples: [["wasm-to-oci trust repair ghcr.io/acme/app --within 30d", "keep a collection fresh, from cron"]],
   json: "trust changes",
   async run(context, { repository }, options) {
-    const { out } = context;
-    await withCollection(context, options, repository, async ({ source, collection, reach }) => {
+    await withCollection(context, options, repository, async (reached) => {
+      const { administration, collection, reach } = reached;
       if (options.roles.length > 0) {
-        const signed = await source.witness(collection, { ...reach, roles: options.roles });
-        sayAdministered(context, collection, signed);
-        if (out.format === "json") await out.json(administeredDocument(signed));
-        return;
+        const signed = await administration.witness(collection, { ...reach, roles: options.roles });
+        return reportChange(context, reached, signed);
       }
       const withinDays = options.within === undefined ? undefined : options.within / DAY_MS;
-      const repaired = await source.repair(collection, { ...reach, withinDays });
+      const repaired = await administration.repair(collection, { ...reach, withinDays });
       const { remaining } = repaired;
-      sayAdministered(context, collection, repaired);
-      if (out.format === "json") await out.json({ ...administeredDocument(repaired), remaining });
+      await reportChange(context, reached, repaired, { remaining });
       if (remaining.length === 0) return;
       const missing = remaining.map(({ role, expires, reason }) => `${role} (${expires.toISOString()}): ${reason}`);
       throw new TrustError("METADATA_EXPIRED", `${collection} needs more signatures: ${missing.join("; ")}`, {

@@ -1,6 +1,7 @@
-import type { RoleStatus } from "../../notary/status.ts";
+import type { KeyStatus, RoleStatus } from "../../trust/administration.ts";
 import { repositoryArgument, trustOptions, withCollection } from "../collection.ts";
 import { defineCommand } from "../command.ts";
+import { patternTexts, prefixTexts } from "../delegation-text.ts";
 
 export const trustShowCommand = defineCommand({
   arguments: { repository: repositoryArgument },
@@ -9,9 +10,9 @@ export const trustShowCommand = defineCommand({
   json: "trust show",
   async run(context, { repository }, options) {
     const { out, signal } = context;
-    await withCollection(context, options, repository, async ({ source, coverage, reach }) => {
+    await withCollection(context, options, repository, async ({ source, administration, coverage, reach }) => {
       const collection = await source.open(coverage.collection, { ...coverage, signal });
-      const status = await source.status(coverage.collection, reach);
+      const status = await administration.status(coverage.collection, reach);
       const delegations = status.roles.filter((role) => role.paths !== undefined);
       const { name, rootKeys, roles, firstUse, warnings } = collection;
       const targets = collection.list();
@@ -32,7 +33,7 @@ export const trustShowCommand = defineCommand({
       }
       await out.lines([
         `Collection: ${name}`,
-        `Trust server: ${source.location}`,
+        `Trust data: ${source.location}`,
         ...rootKeys.map((key) => `Root key: ${key.keyId} (fingerprint ${key.fingerprint})`),
         "",
       ]);

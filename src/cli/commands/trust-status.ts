@@ -1,42 +1,85 @@
-import { TrustError } from "../../base/errors.ts";
-import type { CollectionStatus } from "../../trust/notary-administration.ts";
-import { repositoryArgument, trustOptions, withCollection } from "../collection.ts";
+import { errorMessage, TrustError, UsageError, WasmToOciError } from "../../base/errors.ts";
+import type { CollectionStatus, RoleStatus } from "../../trust/administration.ts";
+import { trustOptions, withCollection } from "../collection.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { parseDuration } from "../duration.ts";
-import { value } from "../options.ts";
+import { value, variadic } from "../options.ts";
+import { missingLines, stagedDocument } from "../staged-text.ts";
 
 const DAY_MS = 86_400_000;
-
-type RoleStatus = CollectionStatus["roles"][number];
+/** References in one run: what a person or a job watches. */
+const MAX_REFERENCES = 1000;
 
 export const trustStatusCommand = defineCommand({
-  arguments: { repository: repositoryArgument },
+  arguments: { repositories: variadic("REPOSITORY", "whose collections: [HOST[:PORT]/]REPOSITORY") },
   options: {
     failWithin: value("--fail-within DURATION", "fail where a role expires within this time, e.g. 7d", parseDuration),
     ...trustOptions,
   },
   about: [
-    "Works on expired collections too. Ends with the status of expired trust data where a role has expired, or will within --fail-within: for cron and CI. The server signs timestamps again by itself, Notary's only once they have expired: of them --fail-within takes no notice.",
+    "Works on expired collections too. Ends with the status of expired trust data where a role has expired, or will within --fail-within: for cron and CI. A Notary server signs timestamps again by itself, Notary's only once they have expired: of them --fail-within takes no notice.",
+    "Of several collections all are shown before the first failure ends the run.",
   ],
-  examples: [["wasm-to-oci trust status ghcr.io/acme/app --fail-within 7d", "warn a week ahead"]],
+  examples: [
+    ["wasm-to-oci trust status ghcr.io/acme/app --fail-within 7d", "warn a week ahead"],
+    ["wasm-to-oci trust status ghcr.io/acme/app ghcr.io/acme/web --format json", "watch several collections"],
+  ],
   json: "trust status",
-  async run(context, { repository }, options) {
-    await withCollection(context, options, repository, async ({ source, collection, reach }) => {
-      const status = await source.status(collection, reach);
-      await print(context, status);
-      const limit = context.now().getTime() + (options.failWithin ?? 0);
-      const due = status.roles.filter(
-        ({ role, expires, expired }) =>
-          expired || (role !== "timestamp" && expires !== undefined && expires.getTime() <= limit),
+  async run(context, { repositories }, options) {
+    if (repositories.length > MAX_REFERENCES) {
+      throw new UsageError(
+        "USAGE",
+        `${repositories.length} collections are more than the ${MAX_REFERENCES} of one run`,
       );
-      if (due.length === 0) return;
-      throw new TrustError("METADATA_EXPIRED", `${collection}: ${due.map(describeDue).join(", ")}`, {
-        hint: `Sign again with: wasm-to-oci trust repair ${repository}${due.every(({ expired }) => expired) ? "" : ` --within ${days(options.failWithin ?? 0)}`}`,
-        details: { collection, roles: due.map(({ role }) => role) },
-      });
-    });
+    }
+    const shown: Record<string, unknown>[] = [];
+    let failure: unknown;
+    for (const repository of repositories) {
+      try {
+        await withCollection(context, options, repository, async ({ administration, collection, reach, source }) => {
+          const status = await administration.status(collection, reach);
+          shown.push(statusDocument(status));
+          if (context.out.format === "text") await print(context, status, shown.length > 1);
+          checkLifetime(context, repository, source.kind, status, options.failWithin);
+        });
+      } catch (error) {
+        if (repositories.length > 1) sayFailure(context, repository, error);
+        failure ??= error;
+        if (error instanceof WasmToOciError && error.kind === "interrupted") break;
+      }
+    }
+    if (context.out.format === "json" && shown.length > 0) {
+      await context.out.json(repositories.length === 1 ? shown[0] : { collections: shown });
+    }
+    if (failure !== undefined) throw failure;
   },
 });
+
+function sayFailure({ out }: Context, repository: string, error: unknown): void {
+  if (out.format === "text") out.warn(`${repository}: ${errorMessage(error)}`);
+}
+
+/** @throws {TrustError} METADATA_EXPIRED */
+function checkLifetime(
+  context: Context,
+  repository: string,
+  kind: CollectionStatus["source"],
+  { collection, roles }: CollectionStatus,
+  failWithin = 0,
+): void {
+  const limit = context.now().getTime() + failWithin;
+  const isServers = (role: string): boolean => kind === "notary" && role === "timestamp";
+  const due = roles.filter(
+    ({ role, expires, expired }) =>
+      expired || (!isServers(role) && expires !== undefined && expires.getTime() <= limit),
+  );
+  if (due.length === 0) return;
+  const within = due.every(({ expired }) => expired) ? "" : ` --within ${days(failWithin)}`;
+  throw new TrustError("METADATA_EXPIRED", `${collection}: ${due.map(describeDue).join(", ")}`, {
+    hint: `Sign again with: wasm-to-oci trust repair ${repository}${within}`,
+    details: { collection, roles: due.map(({ role }) => role) },
+  });
+}
 
 /** In whole days, rounded up: what is due here is then due there, too. */
 function days(milliseconds: number): string {
@@ -47,20 +90,48 @@ function describeDue({ role, expires, expired }: RoleStatus): string {
   return `${role} ${expired ? "expired" : "expires"}${expires === undefined ? "" : ` ${expires.toISOString()}`}`;
 }
 
-async function print({ out }: Context, status: CollectionStatus): Promise<void> {
-  if (out.format === "json") return out.json(status);
+function statusDocument({ staged, ...status }: CollectionStatus): Record<string, unknown> {
+  return staged === undefined ? { ...status } : { ...status, staged: stagedDocument(staged) };
+}
+
+async function print({ out }: Context, status: CollectionStatus, isNext: boolean): Promise<void> {
   for (const warning of status.warnings) out.warn(warning);
-  await out.lines([`Collection: ${status.gun}`, `Trust server: ${status.server}`, ""]);
+  await out.lines([...(isNext ? [""] : []), `Collection: ${status.collection}`, `Trust data: ${status.location}`, ""]);
   await out.table(
-    ["ROLE", "VERSION", "DAYS LEFT", "EXPIRES", "KEYS HERE", "THRESHOLD", "SIGNED NAMES"],
-    status.roles.map(({ role, version, daysLeft, expires, keys, threshold, targets }) => [
+    ["ROLE", "VERSION", "DAYS LEFT", "EXPIRES", "KEYS HERE", "NEEDED", "NAMES"],
+    withBinsTogether(status.roles).map(({ role, version, daysLeft, expires, keys, threshold, targets }) => [
       role,
       version === undefined ? "-" : String(version),
       daysLeft === undefined ? "-" : String(daysLeft),
-      expires?.toISOString() ?? "-",
+      expires === undefined ? "-" : shortTime(expires),
       `${keys.filter(({ held }) => held).length} of ${keys.length}`,
       String(threshold),
       targets === undefined ? "-" : String(targets),
     ]),
   );
+  if (status.staged === undefined) return;
+  const waiting = status.staged.documents.map(({ role }) => role).join(", ");
+  await out.lines(["", `Staged: ${waiting}`, ...missingLines(status.staged.missing)]);
+}
+
+/** To the minute, in UTC: seconds are of no use to people here, and lines have 80 columns. */
+export function shortTime(time: Date): string {
+  return `${time.toISOString().slice(0, 16).replace("T", " ")}Z`;
+}
+
+/** Hash bins are one role to people: the one of them that expires first stands for all. */
+function withBinsTogether(roles: readonly RoleStatus[]): RoleStatus[] {
+  const shown: RoleStatus[] = [];
+  const bins = new Map<string, RoleStatus[]>();
+  for (const role of roles) {
+    const prefix = role.paths === undefined ? /^(.+)-[0-9a-f]+$/.exec(role.role)?.[1] : undefined;
+    if (prefix === undefined) shown.push(role);
+    else bins.set(prefix, [...(bins.get(prefix) ?? []), role]);
+  }
+  for (const [prefix, of] of bins) {
+    const [first] = of.toSorted((a, b) => (a.expires?.getTime() ?? 0) - (b.expires?.getTime() ?? 0));
+    const targets = of.reduce((sum, bin) => sum + (bin.targets ?? 0), 0);
+    shown.push(of.length === 1 ? of[0]! : { ...first!, role: `${prefix}-* (${of.length})`, targets });
+  }
+  return shown;
 }
