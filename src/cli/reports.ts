@@ -3,7 +3,7 @@ import { errorMessage } from "../base/errors.ts";
 import type { Coverage } from "../trust/coverage.ts";
 import { placeFlags, placeOf } from "../trust/place.ts";
 import type { Note, VerificationReport } from "../trust/report.ts";
-import type { KeyReport, PublishResult } from "../trust/source.ts";
+import type { KeyReport, PublishResult, TrustSource } from "../trust/source.ts";
 import type { Context } from "./command.ts";
 import type { Session } from "./session.ts";
 
@@ -25,13 +25,29 @@ export function checkLines(report: VerificationReport): string[] {
   return ["Checks made:", ...report.checks.map(({ check, detail }) => `  - ${check}: ${detail}`)];
 }
 
-/** Says until when the key holders need to do nothing. Timestamps do not count: the server signs them again in time. */
-export function sayLifetime({ out }: Context, repository: string, { collection }: PublishResult): void {
+/** Says until when the key holders need to do nothing. A Notary server signs timestamps again by itself. */
+export function sayLifetime(
+  { out }: Context,
+  repository: string,
+  { collection, freshUntil }: Pick<PublishResult, "collection" | "freshUntil">,
+  kind: TrustSource["kind"],
+): void {
+  if (kind !== "notary") {
+    out.info(
+      `Fresh until ${freshUntil.toISOString()}; keep it so, from cron or CI: wasm-to-oci trust refresh ${repository}`,
+    );
+    return;
+  }
   const roles = collection.roles.filter(({ role }) => role !== "timestamp");
   const until = new Date(Math.min(...roles.map(({ expires }) => expires.getTime())));
   out.info(
     `Signatures last until ${until.toISOString()}; before that run: wasm-to-oci trust repair ${repository} --within 30d`,
   );
+}
+
+/** To the minute, in UTC: seconds are of no use to people here, and lines have 80 columns. */
+export function shortTime(time: Date): string {
+  return `${time.toISOString().slice(0, 16).replace("T", " ")}Z`;
 }
 
 /** What is worth remembering of a collection. */

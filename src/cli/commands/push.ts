@@ -2,6 +2,7 @@ import { UsageError } from "../../base/errors.ts";
 import { openModuleFile } from "../../node/files.ts";
 import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
 import { push, type PushReport } from "../../push.ts";
+import type { Signing } from "../../sign-target.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { argument, choice, flag, list, oneOf, nonEmpty, value, type OptionSpec } from "../options.ts";
 import { OUTPUT_FORMATS, type OutputFormat } from "../output.ts";
@@ -99,7 +100,7 @@ export const pushCommand = defineCommand({
         const { collection, created } = report.signed;
         await rememberCollection(context, session, repositoryName(reference), signing, collection, created);
       }
-      await print(context, report, `${repositoryName(reference)}@${report.artifact.digest}`);
+      await print(context, report, `${repositoryName(reference)}@${report.artifact.digest}`, signing);
     });
   },
 });
@@ -123,7 +124,12 @@ function chosenLayout(
   return layout ?? artifactFormat;
 }
 
-async function print(context: Context, report: PushReport, immutable: string): Promise<void> {
+async function print(
+  context: Context,
+  report: PushReport,
+  immutable: string,
+  signing: Pick<Signing, "source"> | undefined,
+): Promise<void> {
   const { out } = context;
   const { reference, module, artifact, info, signed, notes } = report;
   if (signed !== undefined) {
@@ -132,7 +138,9 @@ async function print(context: Context, report: PushReport, immutable: string): P
   out.info(`Pushed: ${reference}`);
   out.info(`Size: ${module.size}`);
   out.info(`Digest: ${artifact.digest}`);
-  if (signed !== undefined) sayLifetime(context, repositoryName(taggedReference(reference)), signed);
+  if (signed !== undefined && signing !== undefined) {
+    sayLifetime(context, repositoryName(taggedReference(reference)), signed, signing.source.kind);
+  }
   sayNotes(context, notes);
   if (out.format === "text") return out.lines([immutable]);
   return out.json({

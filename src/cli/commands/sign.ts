@@ -51,7 +51,7 @@ export const signCommand = defineCommand({
       const { collection, created } = signed;
       await rememberCollection(context, session, repositoryName(reference), signing, collection, created);
       out.info(`Pushed trust data for ${report.reference}: ${module.digest.slice(module.digest.indexOf(":") + 1)}`);
-      sayLifetime(context, repositoryName(reference), signed);
+      sayLifetime(context, repositoryName(reference), signed, signing.source.kind);
       if (out.format === "text") return out.lines([`${repositoryName(reference)}@${artifact.digest}`]);
       return out.json({
         reference: report.reference,

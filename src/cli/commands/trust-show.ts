@@ -1,7 +1,12 @@
-import type { KeyStatus, RoleStatus } from "../../trust/administration.ts";
+import type { CollectionStatus, RoleStatus } from "../../trust/administration.ts";
+import type { KeyReport, TrustSource } from "../../trust/source.ts";
 import { repositoryArgument, trustOptions, withCollection } from "../collection.ts";
 import { defineCommand } from "../command.ts";
 import { patternTexts, prefixTexts } from "../delegation-text.ts";
+import { shortTime } from "../reports.ts";
+
+/** Digits of a key's name that tell it from others of one collection. */
+const SHORT = 12;
 
 export const trustShowCommand = defineCommand({
   arguments: { repository: repositoryArgument },
@@ -31,25 +36,31 @@ export const trustShowCommand = defineCommand({
           warnings,
         });
       }
+      const keyName = keyNames(source, status);
       await out.lines([
         `Collection: ${name}`,
         `Trust data: ${source.location}`,
-        ...rootKeys.map((key) => `Root key: ${key.keyId} (fingerprint ${key.fingerprint})`),
+        ...rootKeys.map(
+          (key) => `Root key: ${source.kind === "notary" ? `${key.keyId}, fingerprint ` : ""}${key.fingerprint}`,
+        ),
         "",
       ]);
       await out.table(
-        ["ROLE", "VERSION", "EXPIRES", "THRESHOLD", "SIGNED BY"],
+        ["ROLE", "VERSION", "EXPIRES", "NEEDED", "SIGNED BY"],
         roles.map(({ role, version, expires, threshold, signedBy }) => [
           role,
           String(version),
-          expires.toISOString(),
+          shortTime(expires),
           String(threshold),
-          signedBy.map((key) => key.keyId.slice(0, 12)).join(", "),
+          signedBy.map(keyName).join(", "),
         ]),
       );
       if (delegations.length > 0) {
         await out.lines([""]);
-        await out.table(["DELEGATION", "MAY SIGN", "KEYS", "THRESHOLD"], delegations.map(delegationRow));
+        await out.table(
+          ["DELEGATION", "MAY SIGN", "KEYS", "NEEDED"],
+          delegations.map((role) => delegationRow(source.kind, role, keyName)),
+        );
       }
       if (targets.length === 0) return out.info("Nothing is signed in it");
       await out.lines([""]);
@@ -66,13 +77,30 @@ export const trustShowCommand = defineCommand({
   },
 });
 
+type KeyName = (key: Pick<KeyReport, "keyId"> & { readonly fingerprint: string | undefined }) => string;
+
+/** Notary's programs know keys by their ids; elsewhere ids say nothing to people, and owners and fingerprints do. */
+function keyNames({ kind }: TrustSource, { roles }: CollectionStatus): KeyName {
+  if (kind === "notary") return ({ keyId }) => keyId.slice(0, SHORT);
+  const owners = new Map<string, string>();
+  for (const { keys } of roles) {
+    for (const { fingerprint, owner } of keys) {
+      if (fingerprint !== undefined && owner !== undefined) owners.set(fingerprint, owner);
+    }
+  }
+  return ({ keyId, fingerprint }) => {
+    const short = (fingerprint ?? keyId).slice(0, SHORT);
+    const owner = fingerprint === undefined ? undefined : owners.get(fingerprint);
+    return owner === undefined ? short : `${owner} (${short})`;
+  };
+}
+
 /** Who may sign which names, whether or not they have published anything yet. */
-function delegationRow({ role, paths, keys, threshold }: RoleStatus): string[] {
-  const names = (paths ?? []).map((path) => (path === "" ? "everything" : `${path}…`));
-  return [
-    role,
-    names.length === 0 ? "nothing" : names.join(", "),
-    keys.map((key) => key.keyId.slice(0, 12)).join(", ") || "none",
-    String(threshold),
-  ];
+function delegationRow(
+  kind: TrustSource["kind"],
+  { role, paths = [], keys, threshold }: RoleStatus,
+  name: KeyName,
+): string[] {
+  const names = kind === "notary" ? prefixTexts(paths) : patternTexts(paths);
+  return [role, names.join(", ") || "nothing", keys.map(name).join(", ") || "none", String(threshold)];
 }

@@ -4,6 +4,7 @@ import { trustOptions, withCollection } from "../collection.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { parseDuration } from "../duration.ts";
 import { value, variadic } from "../options.ts";
+import { shortTime } from "../reports.ts";
 import { missingLines, stagedDocument } from "../staged-text.ts";
 
 const DAY_MS = 86_400_000;
@@ -112,11 +113,6 @@ async function print({ out }: Context, status: CollectionStatus, isNext: boolean
   if (status.staged === undefined) return;
   const waiting = status.staged.documents.map(({ role }) => role).join(", ");
   await out.lines(["", `Staged: ${waiting}`, ...missingLines(status.staged.missing)]);
-}
-
-/** To the minute, in UTC: seconds are of no use to people here, and lines have 80 columns. */
-export function shortTime(time: Date): string {
-  return `${time.toISOString().slice(0, 16).replace("T", " ")}Z`;
 }
 
 /** Hash bins are one role to people: the one of them that expires first stands for all. */
