@@ -160,8 +160,8 @@ const signed = (...names: readonly string[]) => Object.fromEntries(names.map((na
 
 for (const peer of CLIENTS) {
   const isThere = PEERS !== "" && existsSync(peer.needs);
-  const title = `${peer.name}${isThere ? "" : " (skipped: it is not in WASM_TO_OCI_TUF_CLIENTS)"}`;
-  describe.skipIf(!isThere)(title, { timeout: 180_000 }, () => {
+  const reason = isThere ? "" : " (skipped: it is not in WASM_TO_OCI_TUF_CLIENTS)";
+  describe.skipIf(!isThere)(`${peer.name}${reason}`, { timeout: 180_000 }, () => {
     it("reads keys of every kind, thresholds, delegations and rotations, as a client new and old", async () => {
       const [ed, p256, p384, pss, next] = await Promise.all([
         person("ed25519"),
