@@ -7,7 +7,7 @@ import { formatTagged, type TaggedReference } from "../oci/tagged-reference.ts";
 import { signsManifest, type FoundArtifact } from "./binding.ts";
 import type { Check, Note, TrustReport } from "./report.ts";
 import { tagOf, targetName, type Coverage } from "./coverage.ts";
-import type { SignedTarget, TrustedCollection } from "./source.ts";
+import type { RoleReport, SignedTarget, TrustedCollection } from "./source.ts";
 import { hasSoundBinding, readBinding } from "./target-custom.ts";
 
 /** A month: long enough to find the key holders, short enough not to be noise. Servers renew timestamps by themselves. */
@@ -111,6 +111,7 @@ export function trustReport(coverage: Coverage, collection: TrustedCollection, t
     rootKeys: collection.rootKeys,
     firstUse: collection.firstUse,
     roles: collection.roles,
+    asOf: collection.checkedAt,
     freshUntil: freshUntil(collection),
   };
 }
@@ -123,6 +124,7 @@ function fingerprints(collection: TrustedCollection): string {
 function anchorOf(coverage: Coverage, collection: TrustedCollection): string {
   if (collection.firstUse) return "trusted on first use";
   if (coverage.reason === "first-use-record") return "the one first seen, or its successor";
+  if (coverage.reason === "lock") return "as locked";
   return isPin(coverage.pin) ? "as pinned" : "the one stored before, or its successor";
 }
 
@@ -138,6 +140,23 @@ export function trustChecks(coverage: Coverage, collection: TrustedCollection, t
   ];
 }
 
+/** Says how old the knowledge is, where the source was not asked in this run. */
+export function knowledgeNotes({ freshness }: Coverage, collection: TrustedCollection): Note[] {
+  if (freshness === undefined || freshness.mode === "online") return [];
+  const { checkedAt } = collection;
+  const asOf = checkedAt === undefined ? "of an unknown moment" : `as of ${checkedAt.toISOString()}`;
+  const message =
+    `the trust data of ${collection.name} is ${asOf}, fresh until ${freshUntil(collection).toISOString()}: ` +
+    "what was published since is not known";
+  return [{ code: "stored-knowledge", message }];
+}
+
+/** A server renews Notary's timestamps; what others sign for how long is in their metadata, or their own affair. */
+function isNearExpiry({ role, expires, signAgainFrom }: RoleReport, now: Date): boolean {
+  if (signAgainFrom !== undefined) return now >= signAgainFrom;
+  return role !== "timestamp" && expires.getTime() - now.getTime() <= NEAR_EXPIRY_MS;
+}
+
 export function trustNotes(collection: TrustedCollection, now: Date): Note[] {
   const notes: Note[] = collection.warnings.map((message) => ({ code: "trust-warning", message }));
   if (collection.firstUse) {
@@ -147,8 +166,7 @@ export function trustNotes(collection: TrustedCollection, now: Date): Note[] {
     });
   }
   for (const role of collection.roles) {
-    const left = role.expires.getTime() - now.getTime();
-    if (left > NEAR_EXPIRY_MS || role.role === "timestamp") continue;
+    if (!isNearExpiry(role, now)) continue;
     notes.push({
       code: "near-expiry",
       message: `${role.role} of ${collection.name} expires ${role.expires.toISOString()}; its key holder should sign it again`,

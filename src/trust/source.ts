@@ -20,6 +20,8 @@ export interface RoleReport {
   readonly role: string;
   readonly version: number;
   readonly expires: Date;
+  /** From when on it should be signed again, where its publisher says so. */
+  readonly signAgainFrom?: Date | undefined;
   readonly threshold: number;
   /** The keys whose signatures counted. */
   readonly signedBy: readonly KeyReport[];

@@ -5,6 +5,7 @@ import { FormatError, InternalError, TrustError, type WasmToOciError } from "../
 import type { TufClient } from "../tuf/client.ts";
 import { binNames, searchSteps, type FoundTarget, type RoleVisit } from "../tuf/delegations.ts";
 import type { TufKey } from "../tuf/keys.ts";
+import { statedRenewal } from "../tuf/periods.ts";
 import type { Root, Targets } from "../tuf/schema.ts";
 import type { VerifiedRole } from "../tuf/trusted-set.ts";
 import type { KeyReport, RoleReport, SignedTarget, TrustedCollection } from "./source.ts";
@@ -35,7 +36,7 @@ export async function tufCollection(options: TufCollectionOptions): Promise<Trus
   const root = (verified[0] as VerifiedRole<Root>).document.signed;
   return {
     name: options.name,
-    roles: await Promise.all(verified.map(roleReport)),
+    roles: await Promise.all(verified.map((role) => roleReport(role, root))),
     rootKeys: await keyReports(root.roles.get("root")!.keyIds.flatMap((id) => root.keys.get(id) ?? [])),
     firstUse: options.firstUse,
     checkedAt: options.checkedAt,
@@ -145,9 +146,13 @@ function isFirst(seen: Set<string>, { role, delegator }: RoleVisit): boolean {
   return seen.size < seen.add(key).size;
 }
 
-export async function roleReport({ role, document, threshold, signedBy, from }: VerifiedRole): Promise<RoleReport> {
+export async function roleReport(verified: VerifiedRole, root: Root): Promise<RoleReport> {
+  const { role, document, threshold, from } = verified;
   const { version, expires } = document.signed;
-  return { role, version, expires, threshold, from, signedBy: await keyReports(signedBy) };
+  const { type } = document.signed;
+  const isOnline = type === "timestamp" || type === "snapshot"; // short-lived with most publishers, and renewed in time
+  const signAgainFrom = statedRenewal(root, document.signed) ?? (isOnline ? expires : undefined);
+  return { role, version, expires, signAgainFrom, threshold, from, signedBy: await keyReports(verified.signedBy) };
 }
 
 export async function keyReports(keys: readonly TufKey[]): Promise<KeyReport[]> {

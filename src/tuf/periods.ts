@@ -32,14 +32,28 @@ const DEFAULT_PERIODS = {
 
 /** The periods of a role, or the usual ones. @param own the role's document; of no use for timestamp and snapshot */
 export function periodsOf(type: Signed["type"], root: Root, own: Signed | undefined): Periods {
-  const online = type === "timestamp" || type === "snapshot";
-  const extra = online ? root.roles.get(type)?.extra : own?.extra;
+  const extra = fieldsOf(type, root, own);
   const { expiry, signing } = DEFAULT_PERIODS[type];
   const given = days(extra?.[EXPIRY]);
   return {
     expiry: given ?? expiry,
     signing: days(extra?.[SIGNING]) ?? Math.min(signing, Math.floor((given ?? expiry) / 2)),
   };
+}
+
+/**
+ * When a role should be signed again, as its publisher has said it.
+ *
+ * @returns undefined where the metadata does not say: how long others sign for is their own affair
+ */
+export function statedRenewal(root: Root, own: Signed): Date | undefined {
+  const signing = days(fieldsOf(own.type, root, own)?.[SIGNING]);
+  return signing === undefined ? undefined : new Date(own.expires.getTime() - signing * DAY_MS);
+}
+
+function fieldsOf(type: Signed["type"], root: Root, own: Signed | undefined): ExtraFields | undefined {
+  const online = type === "timestamp" || type === "snapshot";
+  return online ? root.roles.get(type)?.extra : own?.extra;
 }
 
 /** Fields with other periods in them. @throws {UsageError} USAGE */
