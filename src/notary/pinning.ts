@@ -22,13 +22,15 @@ export interface NotaryPin {
   readonly certificateIds?: readonly string[];
   /** PEM certificates of authorities; only keys that one of them certified may sign. */
   readonly certificateAuthorities?: string;
+  /** Another pin that must hold too. */
+  readonly also?: NotaryPin | undefined;
 }
 
 /** Tells whether a pin demands anything. */
 export function isPin(pin: NotaryPin | undefined): pin is NotaryPin {
   if (pin === undefined) return false;
-  const { fingerprints = [], certificateIds = [], certificateAuthorities } = pin;
-  return fingerprints.length > 0 || certificateIds.length > 0 || certificateAuthorities !== undefined;
+  const { fingerprints = [], certificateIds = [], certificateAuthorities, also } = pin;
+  return fingerprints.length > 0 || certificateIds.length > 0 || certificateAuthorities !== undefined || isPin(also);
 }
 
 /**
@@ -48,11 +50,12 @@ export async function filterByPin(
   );
   const allowed = await certifiedBy(pin.certificateAuthorities, listed, now);
   if (allowed.length === 0) throw mismatch(leaves);
-  return allowed;
+  return pin.also === undefined ? allowed : filterByPin(allowed, pin.also, now);
 }
 
 /** Checks that enough of the pinned fingerprints have signed. @throws {TrustError} PIN_MISMATCH */
 export async function checkFingerprints(signers: readonly ResolvedKey[], pin: NotaryPin): Promise<void> {
+  if (pin.also !== undefined) await checkFingerprints(signers, pin.also);
   const wanted = new Set((pin.fingerprints ?? []).map((fingerprint) => fingerprint.toLowerCase()));
   if (wanted.size === 0) return;
   const threshold = pin.threshold ?? 1;

@@ -86,7 +86,13 @@ function damaged(gun: string, cause: FormatError): StorageError {
 }
 
 /** A pin given now must agree with what was trusted before: with the trusted root, or with the one that trust began with. */
-async function checkStoredAgainstPin({ gun, now, pin }: RootTrust, stored: TrustState): Promise<void> {
+async function checkStoredAgainstPin(
+  { gun, now, pin: all }: Pick<RootTrust, "gun" | "now" | "pin">,
+  stored: TrustState,
+): Promise<void> {
+  if (all === undefined) return;
+  const { also, ...pin } = all; // each for itself: one may be older than a rotation, another one younger
+  await checkStoredAgainstPin({ gun, now, pin: also }, stored);
   if (!isPin(pin)) return;
   let mismatch: unknown;
   for (const bytes of [stored.root, stored.anchor]) {

@@ -12,4 +12,26 @@ export interface Pin {
   readonly certificateIds?: readonly string[];
   /** Notary: PEM certificates of authorities that must have issued the root certificate. */
   readonly certificateAuthorities?: string;
+  /** Another pin that must hold too: what a policy or a flag demands besides the stored one. */
+  readonly also?: Pin | undefined;
+}
+
+/** One pin of several, all of which must hold; undefined where none is given. */
+export function combinePins(...pins: readonly (Pin | undefined)[]): Pin | undefined {
+  let combined: Pin | undefined;
+  for (const pin of pins.toReversed()) {
+    if (pin !== undefined) combined = withLast(pin, combined);
+  }
+  return combined;
+}
+
+function withLast(pin: Pin, last: Pin | undefined): Pin {
+  return { ...pin, also: pin.also === undefined ? last : withLast(pin.also, last) };
+}
+
+/** The pins of a combination, each for itself. */
+export function pinParts(pin: Pin | undefined): Pin[] {
+  const parts: Pin[] = [];
+  for (let next = pin; next !== undefined; next = next.also) parts.push({ ...next, also: undefined });
+  return parts;
 }

@@ -38,6 +38,7 @@ import {
   checkName,
   checkPin,
   COLLECTION_FIELD,
+  hasPin,
   matchesPin,
   type PublishTuf,
   type TufSource,
@@ -285,9 +286,9 @@ export class TufPublisher {
       if (known !== undefined) await checkPin(collection, pin, known, base.verifiedRoot);
     };
     if (known !== undefined) return { store, anchor: known, floors: trust.openStore(key, known), check };
-    const isPinned = (pin?.fingerprints ?? []).length > 0;
+    const isPinned = hasPin(pin);
     const accepts = async (root: Parameters<typeof matchesPin>[1]): Promise<boolean> =>
-      isPinned ? matchesPin(pin!, root) : firstUse === "accept";
+      isPinned ? matchesPin(pin, root) : firstUse === "accept";
     const found = await findAnchor({ repository: store, accepts, signal });
     if (found === "absent" && !isPinned) return { store, anchor: undefined };
     if (found === "absent") {

@@ -11,7 +11,7 @@ import type { TufRepository } from "../tuf/repository.ts";
 import type { Root } from "../tuf/schema.ts";
 import type { TufStore } from "../tuf/store.ts";
 import { TrustedSet, type TargetsRole, type VerifiedRole } from "../tuf/trusted-set.ts";
-import type { Pin } from "./pin.ts";
+import { pinParts, type Pin } from "./pin.ts";
 import type {
   EditTargets,
   OpenOptions,
@@ -209,7 +209,8 @@ export class TufSource implements TrustSource {
 }
 
 /** All that a pin demands must hold, so one that cannot be checked here is refused. @throws {UsageError} USAGE */
-function refuseCertificates({ certificateIds = [], certificateAuthorities }: Pin): void {
+function refuseCertificates({ certificateIds = [], certificateAuthorities, also }: Pin): void {
+  if (also !== undefined) refuseCertificates(also);
   if (certificateIds.length === 0 && certificateAuthorities === undefined) return;
   throw new UsageError("USAGE", "a plain TUF repository has no root certificates that could be pinned", {
     hint: "Pin the fingerprints of its root keys, or give its root file",
@@ -227,8 +228,9 @@ function notStored(collection: string): TrustError {
   );
 }
 
-function hasPin(pin: Pin | undefined): pin is Pin {
-  return (pin?.fingerprints ?? []).length > 0;
+/** Tells whether a pin names root keys. */
+export function hasPin(pin: Pin | undefined): pin is Pin {
+  return pin !== undefined && ((pin.fingerprints ?? []).length > 0 || hasPin(pin.also));
 }
 
 /**
@@ -245,11 +247,23 @@ export async function checkPin(
   if (!hasPin(pin) || (await matchesPin(pin, newest))) return;
   const set = new TrustedSet({ now: new Date(0) }); // an anchor may have expired
   await set.startFrom(anchor);
-  if (!(await matchesPin(pin, set.root))) throw pinMismatch(collection);
+  for (const part of pinParts(pin).filter(hasPin)) {
+    if ((await matchesPin(part, newest)) || (await matchesPin(part, set.root))) continue;
+    throw pinMismatch(collection);
+  }
 }
 
 /** Tells whether enough of the pinned keys have signed a root. @throws {UsageError} USAGE for a pin that none can match */
-export async function matchesPin(pin: Pin, { signedBy }: VerifiedRole<Root>): Promise<boolean> {
+export async function matchesPin(pin: Pin, root: VerifiedRole<Root>): Promise<boolean> {
+  const verdicts = await Promise.all(
+    pinParts(pin)
+      .filter(hasPin)
+      .map((part) => matchesPart(part, root)),
+  );
+  return verdicts.length > 0 && verdicts.every(Boolean);
+}
+
+async function matchesPart(pin: Pin, { signedBy }: VerifiedRole<Root>): Promise<boolean> {
   const wanted = new Set((pin.fingerprints ?? []).map((fingerprint) => fingerprint.toLowerCase()));
   const threshold = pin.threshold ?? 1;
   if (!Number.isSafeInteger(threshold) || threshold < 1 || threshold > wanted.size) {

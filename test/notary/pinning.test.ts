@@ -35,6 +35,22 @@ describe("a pin by fingerprint", () => {
     await expect(accepted({ fingerprints, threshold: 2 })).resolves.toMatchObject({ firstUse: false });
   });
 
+  it("holds together with a second one, each by the root that trust began with or by today's", async () => {
+    const old = { fingerprints: [await fingerprint(rootKeys()[0]!)] };
+    const stranger = { fingerprints: ["0".repeat(64)] };
+    expect(await refused({ ...old, also: stranger })).toMatchObject({ code: "PIN_MISMATCH" });
+    expect(await refused({ ...stranger, also: old })).toMatchObject({ code: "PIN_MISMATCH" });
+    expect(await refused({ also: stranger })).toMatchObject({ code: "PIN_MISMATCH" });
+    expect(await harness.stored()).toMatchObject({ state: undefined });
+    await expect(accepted({ ...old, also: { ...old, threshold: 1 } })).resolves.toBeDefined();
+    await repository.rotateRoot();
+    await harness.update({ firstUse: "refuse" });
+    const young = { fingerprints: [await fingerprint(rootKeys()[0]!)] };
+    await expect(accepted({ ...old, also: young })).resolves.toBeDefined();
+    await expect(accepted({ ...young, also: old })).resolves.toBeDefined();
+    expect(await refused({ ...young, also: { ...old, also: stranger } })).toMatchObject({ code: "PIN_MISMATCH" });
+  });
+
   it("reads fingerprints in either case", async () => {
     await expect(
       accepted({ fingerprints: [(await fingerprint(rootKeys()[0]!)).toUpperCase()] }),

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import type { Bytes } from "../../src/base/bytes.ts";
 import { nobleHasher } from "../../src/base/hasher.ts";
 import { openTufSource, openTufTrustDir } from "../../src/node/tuf-source.ts";
+import { combinePins, type Pin } from "../../src/trust/pin.ts";
 import {
   createTufSource,
   COLLECTION_FIELD,
@@ -169,6 +170,28 @@ describe("the root that trust begins with", () => {
     });
     const good = { fingerprints: [await fingerprint(repository)] };
     await expect(source(repository, { trust }).open("acme/app", { ...refuse, pin: good })).resolves.toBeDefined();
+  });
+
+  it("must fit every pin of several, each by the root that trust began with or by today's", async () => {
+    const repository = await honest();
+    const trust = openTufTrustDir(newDir());
+    const old = { fingerprints: [await fingerprint(repository)] };
+    const stranger = { fingerprints: ["00".repeat(32)] };
+    const open = (pin: Pin, store = trust) => source(repository, { trust: store }).open("acme/app", { ...refuse, pin });
+    for (const pin of [combinePins(old, stranger), combinePins(stranger, old)]) {
+      await expect(open(pin!)).rejects.toMatchObject({ code: "PIN_MISMATCH" });
+      expect(
+        await trust.readAnchor({ location: repository.repository.location, collection: "acme/app" }),
+      ).toBeUndefined();
+    }
+    await expect(open(combinePins(old, old)!)).resolves.toBeDefined();
+    await repository.rotate("root");
+    await repository.publishRoot();
+    const young = { fingerprints: [await fingerprint(repository)] };
+    for (const pin of [combinePins(old, young), combinePins(young, old)]) {
+      await expect(open(pin!)).resolves.toBeDefined();
+      await expect(open(combinePins(pin, stranger)!)).rejects.toMatchObject({ code: "PIN_MISMATCH" });
+    }
   });
 
   it("answers for the collection that it names, and for no other", async () => {
