@@ -5,7 +5,7 @@ import { FormatError, InternalError, InterruptedError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
 import type { CacheEntry, ContentCache } from "./content-cache.ts";
-import type { Repository } from "./oci/registry-client.ts";
+import type { ReadableContent } from "./stored-content.ts";
 import { WasmScanner, type WasmInfo } from "./wasm/binary.ts";
 
 /**
@@ -62,20 +62,24 @@ export class Download {
   }
 
   /** Starts to fetch a blob that will probably be wanted. Its failure shows only where it is. */
-  begin(repository: Repository, blob: BlobAddress, signal?: AbortSignal): void {
+  begin(content: Pick<ReadableContent, "blobs">, blob: BlobAddress, signal?: AbortSignal): void {
     if (this.attempt !== undefined) throw new InternalError("a download was begun twice");
-    this.attempt = this.start(repository, blob, signal);
+    this.attempt = this.start(content, blob, signal);
   }
 
   /** Gives the blob that is wanted: the one begun, or another, for which the first is dropped. */
-  async complete(repository: Repository, blob: BlobAddress, signal?: AbortSignal): Promise<DownloadedModule> {
+  async complete(
+    content: Pick<ReadableContent, "blobs">,
+    blob: BlobAddress,
+    signal?: AbortSignal,
+  ): Promise<DownloadedModule> {
     const begun = this.attempt;
     if (begun?.blob.digest === blob.digest && begun.blob.size === blob.size) return begun.done;
     if (begun !== undefined) {
       await this.stop();
       await this.output.restart();
     }
-    this.attempt = this.start(repository, blob, signal);
+    this.attempt = this.start(content, blob, signal);
     return this.attempt.done;
   }
 
@@ -95,19 +99,23 @@ export class Download {
     this.entry = undefined;
   }
 
-  private start(repository: Repository, blob: BlobAddress, signal: AbortSignal | undefined): Attempt {
+  private start(content: Pick<ReadableContent, "blobs">, blob: BlobAddress, signal: AbortSignal | undefined): Attempt {
     const abort = new AbortController();
     const either = signal === undefined ? abort.signal : AbortSignal.any([signal, abort.signal]);
-    const done = this.run(repository, blob, either);
+    const done = this.run(content, blob, either);
     done.catch(() => undefined); // whoever completes the download sees the failure; nobody may be waiting yet
     return { blob, abort, done };
   }
 
-  private async run(repository: Repository, blob: BlobAddress, signal: AbortSignal): Promise<DownloadedModule> {
+  private async run(
+    content: Pick<ReadableContent, "blobs">,
+    blob: BlobAddress,
+    signal: AbortSignal,
+  ): Promise<DownloadedModule> {
     const cached = await this.fromCache(blob, signal);
     if (cached !== undefined) return cached;
     this.entry = await this.cache?.begin(blob);
-    return this.receive(repository.blobs.get(blob, { signal }), blob, signal);
+    return this.receive(content.blobs.get(blob, { signal }), blob, signal);
   }
 
   /** The blob out of the cache; undefined where it has none that is good. */

@@ -2,29 +2,33 @@
 import { hexEncode } from "./base/bytes.ts";
 import { hashBytes } from "./base/digest.ts";
 import { FormatError } from "./base/errors.ts";
-import type { Repository } from "./oci/registry-client.ts";
 import type { ReceivedManifest } from "./oci/types.ts";
+import type { ReadableContent } from "./stored-content.ts";
 import type { FoundArtifact } from "./trust/binding.ts";
 import { chooseFromIndex, readArtifact } from "./wasm/artifact.ts";
 
 /**
  * @param reference a tag or a digest
+ * @param onManifest called with each manifest that was read
  * @returns undefined where the registry has nothing under that name
  * @throws {FormatError} MANIFEST_INVALID where the manifest cannot be read at all; one that is sound but holds no
  *   single module comes back with the reason in `fault`
  */
 export async function findArtifact(
-  repository: Repository,
+  repository: Pick<ReadableContent, "manifests">,
   reference: string,
   signal?: AbortSignal,
+  onManifest?: (manifest: ReceivedManifest) => void,
 ): Promise<FoundArtifact | undefined> {
   const named = await repository.manifests.get(reference, { signal });
   if (named === undefined) return undefined;
+  onManifest?.(named);
   const { digest } = named;
   const size = named.bytes.length;
   const sha512 = hexEncode(await hashBytes("sha512", named.bytes));
   try {
     const manifest = await resolveIndex(repository, named, signal);
+    if (manifest !== named) onManifest?.(manifest);
     const artifact = readArtifact(manifest);
     return { digest, size, sha512, format: artifact.format, module: artifact.module, fault: undefined };
   } catch (error) {
@@ -39,7 +43,7 @@ export async function findArtifact(
  * @throws {FormatError} MODULE_MISSING, MODULE_AMBIGUOUS
  */
 export async function resolveIndex(
-  repository: Repository,
+  repository: Pick<ReadableContent, "manifests">,
   named: ReceivedManifest,
   signal: AbortSignal | undefined,
 ): Promise<ReceivedManifest> {

@@ -2,22 +2,25 @@
  * Pull: trust metadata and manifest are fetched side by side; the module is downloaded while metadata is
  * still being checked; one pass hashes and writes; the output is committed after everything has matched.
  */
-import type { Digest } from "./base/digest.ts";
-import { RegistryError } from "./base/errors.ts";
+import { UsageError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
-import { checkContract, type CheckedContract } from "./check-contract.ts";
-import { checkModule } from "./check-module.ts";
+import type { ContentCache } from "./content-cache.ts";
 import { Download, type ModuleOutput } from "./download.ts";
 import { findArtifact } from "./find-artifact.ts";
+import { requireLocked, requireLockedBytes } from "./lock.ts";
 import type { ContentStores } from "./oci/content-store.ts";
 import type { Reference } from "./oci/reference.ts";
-import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
-import { bindTarget, type Binding, type FoundArtifact } from "./trust/binding.ts";
-import { targetName, type Coverage } from "./trust/coverage.ts";
+import { formatTagged, repositoryName, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
+import type { ReceivedManifest } from "./oci/types.ts";
+import { releaseModule, type ResolvedModule } from "./release-module.ts";
+import { notInRegistry, resolveReference } from "./resolve-reference.ts";
+import { lockedArtifact, resolveLocked, resolveOffline } from "./resolve-stored.ts";
+import { storedContent, type ReadableContent } from "./stored-content.ts";
+import type { FoundArtifact } from "./trust/binding.ts";
+import type { Coverage } from "./trust/coverage.ts";
+import type { LockedModule } from "./trust/lockfile.ts";
 import type { Check, Note, VerificationReport } from "./trust/report.ts";
-import { chooseTarget, trustChecks, trustNotes, trustReport } from "./trust/resolve.ts";
-import type { SignedTarget, TrustedCollection } from "./trust/source.ts";
 
 /** What is fetched before anybody has signed for it: more than modules have, less than fills a disk. */
 const MAX_SPECULATIVE_BYTES = 256 * 1024 * 1024;
@@ -30,8 +33,33 @@ export interface PullOptions {
   readonly output: ModuleOutput;
   /** What to verify against. Undefined: deliver unverified, and say so in the report. */
   readonly trust?: Coverage | undefined;
+  /** What was verified before: looked into before the registry is asked for a module, and added to. */
+  readonly cache?: ContentCache | undefined;
+  /** Ask nobody: trust data as it is stored (`trust.freshness` says so too), everything else out of the cache. */
+  readonly offline?: boolean | undefined;
+  /** What a lockfile says the result must be. */
+  readonly lock?: PullLock | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * - `locked`: the reference must still be what is locked
+ * - `frozen`: what the tag names is not asked; the locked bytes are delivered, verified where `trust` is given
+ */
+export interface PullLock {
+  readonly mode: "locked" | "frozen";
+  readonly module: LockedModule;
+}
+
+/** What one pull works with. */
+interface Run {
+  readonly options: PullOptions;
+  readonly reference: TaggedReference;
+  readonly content: ReadableContent;
+  readonly download: Download;
+  /** The manifests that were read: kept where they turn out to be signed. */
+  readonly manifests: ReceivedManifest[];
 }
 
 /**
@@ -40,6 +68,7 @@ export interface PullOptions {
  * @throws {TrustError} every refusal; the output is then aborted
  * @throws {RegistryError} REGISTRY_NOT_FOUND, DIGEST_MISMATCH, …
  * @throws {FormatError} MODULE_MISSING, MODULE_AMBIGUOUS, MANIFEST_INVALID
+ * @throws {TransportError} OFFLINE_MISSING where `offline` forbids to fetch what is not there
  * @example
  * ```ts
  * const report = await pull({ runtime, registry, reference: "ghcr.io/acme/app:v1", output, trust });
@@ -47,110 +76,110 @@ export interface PullOptions {
  * ```
  */
 export async function pull(options: PullOptions): Promise<VerificationReport> {
-  const download = new Download(options.runtime, options.output, options.onProgress);
+  const { runtime, output, onProgress, cache, trust, lock } = options;
+  const vouched = trust !== undefined || lock !== undefined;
+  const download = new Download(runtime, output, onProgress, vouched ? cache : undefined);
   try {
-    const report = await (options.trust === undefined
-      ? pullUnverified(options, download)
-      : pullVerified(options, options.trust, download));
-    await options.output.commit();
-    return report;
+    const reference = taggedReference(options.reference);
+    checkLockUse(reference, lock, trust);
+    const registry = options.offline === true ? undefined : options.registry.repository(reference);
+    const run = { options, reference, content: storedContent(cache, registry), download, manifests: [] };
+    const report = await (trust === undefined ? pullUnverified(run) : pullVerified(run, trust));
+    await output.commit();
+    if (vouched) await keep(run, report);
+    return withCacheNote(report, cache);
   } catch (error) {
     await download.stop();
-    await options.output.abort();
+    await output.abort();
     throw error;
   }
 }
 
-async function pullUnverified(options: PullOptions, download: Download): Promise<VerificationReport> {
-  const reference = taggedReference(options.reference);
-  const repository = options.registry.repository(reference);
-  const found = await findArtifact(repository, reference.digest ?? reference.tag, options.signal);
-  if (found === undefined) throw notFound(reference);
+/** @throws {UsageError} USAGE */
+function checkLockUse(reference: TaggedReference, lock: PullLock | undefined, trust: Coverage | undefined): void {
+  if (lock === undefined) return;
+  const name = formatTagged(reference);
+  if (lock.module.reference !== name) throw new UsageError("USAGE", `${lock.module.reference} does not lock ${name}`);
+  if (lock.mode === "frozen" || trust !== undefined) return;
+  throw new UsageError("USAGE", `nothing says whether what is locked for ${name} is signed still`, {
+    hint: "Say what to verify against, or take the locked bytes as they are: mode frozen",
+  });
+}
+
+async function pullUnverified(run: Run): Promise<VerificationReport> {
+  const { options, reference, content, download } = run;
+  const { lock, signal } = options;
+  const found = await (lock === undefined
+    ? findArtifact(content, reference.digest ?? reference.tag, signal)
+    : lockedArtifact(lock.module, content, signal, keepIn(run)));
+  if (found === undefined) throw notInRegistry(reference);
   if (found.module === undefined) throw found.fault;
-  const { digest, size } = await download.complete(repository, found.module, options.signal);
+  const { digest, size, sha512 } = await download.complete(content, found.module, signal);
+  if (lock !== undefined) requireLockedBytes(lock.module, sha512);
+  const name = formatTagged(reference);
   return {
-    reference: formatTagged(reference),
+    reference: name,
     verified: "none",
     module: { digest, size },
     artifact: { digest: found.digest, format: found.format },
     trust: undefined,
-    checks: [{ check: "registry-digests", detail: "manifest and module are what their digests say" }],
-    notes: [
-      {
-        code: "unverified",
-        message: `${formatTagged(reference)} was delivered unverified: nobody's signature was checked`,
-      },
-    ],
+    ...unverifiedAccount(name, lock),
   };
 }
 
-async function pullVerified(options: PullOptions, trust: Coverage, download: Download): Promise<VerificationReport> {
-  const reference = taggedReference(options.reference);
-  const name = formatTagged(reference);
-  const repository = options.registry.repository(reference);
-  const names = reference.tagged ? [targetName(trust, reference.tag)] : undefined; // a digest may have any name
-  const opening = trust.source.open(trust.collection, { ...trust, names, signal: options.signal });
-  const finding = findArtifact(repository, reference.digest ?? reference.tag, options.signal).then((found) => {
-    const module = found?.module;
-    if (module !== undefined && module.size <= MAX_SPECULATIVE_BYTES) {
-      download.begin(repository, module, options.signal);
-    }
-    return found;
-  });
-  const [opened, searched] = await Promise.allSettled([opening, finding]);
-  if (opened.status === "rejected") throw opened.reason; // what trust says comes first: it is the graver news
-  if (searched.status === "rejected") throw searched.reason;
-  const collection = opened.value;
-  const found = searched.value;
-  if (found === undefined && reference.digest !== undefined) throw notFound(reference);
-  const target = chooseTarget(trust, collection, reference, found);
-  const binding = bindTarget(target, found, name);
-  const module = await download.complete(repository, binding.blob, options.signal);
-  checkModule(binding.module, module, name, target);
-  const contract = await checkContract(target, module.scan, name);
-  const { digest, size } = module;
-  const now = options.runtime.now();
-  return verifiedReport({ name, trust, collection, target, binding, found, module: { digest, size }, contract, now });
-}
-
-interface Verification {
-  readonly name: string;
-  readonly trust: Coverage;
-  readonly collection: TrustedCollection;
-  readonly target: SignedTarget;
-  readonly binding: Binding;
-  readonly found: FoundArtifact | undefined;
-  readonly module: { readonly digest: Digest; readonly size: number };
-  readonly contract: CheckedContract;
-  readonly now: Date;
-}
-
-function verifiedReport(verification: Verification): VerificationReport {
-  const { name, trust, collection, target, binding, found, module, contract, now } = verification;
-  const checks: Check[] = [
-    ...trustChecks(trust, collection, target),
-    ...binding.checks,
-    { check: "module-digest", detail: `${module.digest}, ${module.size} bytes` },
-    ...contract.checks,
-  ];
-  const notes: Note[] = [...trustNotes(collection, now), ...binding.notes, ...contract.notes];
-  const artifact = found === undefined ? undefined : { digest: found.digest, format: found.format };
+function unverifiedAccount(name: string, lock: PullLock | undefined): { checks: Check[]; notes: Note[] } {
+  if (lock !== undefined) {
+    const message =
+      `${name} was taken from the lockfile: these are the bytes that were verified when it was written; ` +
+      "no signature was checked now";
+    return {
+      checks: [{ check: "as-locked", detail: `${lock.module.module} in ${lock.module.manifest}` }],
+      notes: [{ code: "frozen", message }],
+    };
+  }
   return {
-    reference: name,
-    verified: binding.verified,
-    module,
-    artifact,
-    trust: trustReport(trust, collection, target),
-    contract: contract.contract,
-    checks,
-    notes,
+    checks: [{ check: "registry-digests", detail: "manifest and module are what their digests say" }],
+    notes: [{ code: "unverified", message: `${name} was delivered unverified: nobody's signature was checked` }],
   };
 }
 
-function notFound(reference: TaggedReference): RegistryError {
-  const name = formatTagged(reference);
-  return new RegistryError("REGISTRY_NOT_FOUND", `${name} does not exist in the registry`, {
-    status: 404,
-    hint: "Check the spelling; `wasm-to-oci list` shows the tags of a repository",
-  });
+async function pullVerified(run: Run, trust: Coverage): Promise<VerificationReport> {
+  const { options, reference, content, download } = run;
+  const { lock, signal } = options;
+  const resolved = await resolve(run, trust);
+  if (lock?.mode === "locked") {
+    await requireLocked(resolved, lock.module, content, repositoryName(reference), signal);
+  }
+  const report = await releaseModule(resolved, download, content, options);
+  if (lock === undefined) return report;
+  const { manifest } = lock.module;
+  return { ...report, checks: [...report.checks, { check: "as-locked", detail: `it is what is locked: ${manifest}` }] };
+}
+
+function resolve(run: Run, trust: Coverage): Promise<ResolvedModule> {
+  const { options, reference, content, download } = run;
+  const { lock, offline, signal } = options;
+  const onManifest = keepIn(run);
+  if (lock?.mode === "frozen") return resolveLocked({ reference, trust, content, onManifest, signal }, lock.module);
+  if (offline === true) return resolveOffline({ reference, trust, content, signal });
+  const onFound = ({ module }: FoundArtifact): void => {
+    if (module !== undefined && module.size <= MAX_SPECULATIVE_BYTES) download.begin(content, module, signal);
+  };
+  return resolveReference({ reference, trust, content, onFound, onManifest, signal });
+}
+
+function keepIn({ manifests }: Run): (manifest: ReceivedManifest) => void {
+  return (manifest) => void manifests.push(manifest);
+}
+
+/** Everything has matched: what was fetched need not be fetched again. A manifest is kept where somebody vouches for it. */
+async function keep({ options, download, manifests }: Run, report: VerificationReport): Promise<void> {
+  await download.keep();
+  if (report.verified === "module") return;
+  for (const { digest, bytes } of manifests) await options.cache?.put(digest, bytes);
+}
+
+function withCacheNote(report: VerificationReport, cache: ContentCache | undefined): VerificationReport {
+  if (cache?.problem === undefined) return report;
+  return { ...report, notes: [...report.notes, { code: "cache-problem", message: cache.problem }] };
 }

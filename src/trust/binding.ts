@@ -177,7 +177,8 @@ function describeModule(found: FoundArtifact): string {
     : `manifest ${found.digest} without a module`;
 }
 
-function signedBlob(target: SignedTarget, reference: string): { digest: Digest; size: number } {
+/** The blob that a target signs. @throws {TrustError} TARGET_MISMATCH where it is signed without a sha256 */
+export function signedBlob(target: SignedTarget, reference: string): { digest: Digest; size: number } {
   if (target.hashes.sha256 === undefined) {
     throw new TrustError("TARGET_MISMATCH", `${reference} is signed without the sha256 that finds its blob`, {
       role: target.role,

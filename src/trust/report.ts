@@ -39,6 +39,8 @@ export interface TrustReport {
   readonly rootKeys: readonly KeyReport[];
   readonly firstUse: boolean;
   readonly roles: readonly RoleReport[];
+  /** When the source was last asked and everything verified; before this run where it was offline. Absent if unknown. */
+  readonly asOf?: Date | undefined;
   /** The earliest expiry among the roles used. */
   readonly freshUntil: Date;
 }
