@@ -1,6 +1,7 @@
 /** A pulled module as a file that appears whole, verified, or not at all. */
 import type { ModuleOutput } from "../download.ts";
 import { createAtomicOutput, type AtomicOutput } from "./files.ts";
+import { removeStaleWritesOf } from "./stale-files.ts";
 
 /** A module is data, not a program of this machine: no execute permission. */
 const MODULE_MODE = 0o644;
@@ -15,6 +16,7 @@ const MODULE_MODE = 0o644;
  * ```
  */
 export async function fileOutput(path: string, mode = MODULE_MODE): Promise<ModuleOutput> {
+  await removeStaleWritesOf(path); // of pulls that were killed
   let output: AtomicOutput = await createAtomicOutput(path, { mode });
   return {
     write: (chunk) => output.write(chunk),

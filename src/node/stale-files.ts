@@ -1,6 +1,6 @@
 /** Removes what writers that were killed left behind: temporary files that nobody will ever rename. */
 import { lstat, opendir, rm } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 
 /** No write takes a day; one that is under way is younger, on whatever machine that shares the directory. */
 const STALE_MS = 24 * 60 * 60 * 1000;
@@ -20,11 +20,24 @@ export async function removeStaleTemporaries(directory: string): Promise<void> {
   const key = resolve(directory);
   if (cleaned.has(key)) return;
   cleaned.add(key);
+  await removeStale(directory, (name) => TEMPORARY.test(name));
+}
+
+/** The same for the writes of one file, in a directory that may be anybody's. */
+export async function removeStaleWritesOf(path: string): Promise<void> {
+  const start = `.${basename(path)}.`;
+  await removeStale(
+    dirname(path),
+    (name) => name.startsWith(start) && /^[0-9a-f]{16}\.tmp$/.test(name.slice(start.length)),
+  );
+}
+
+async function removeStale(directory: string, isOurs: (name: string) => boolean): Promise<void> {
   try {
     let seen = 0;
     for await (const { name } of await opendir(directory)) {
       if (++seen > MAX_ENTRIES) return;
-      if (TEMPORARY.test(name)) await removeIfStale(join(directory, name));
+      if (isOurs(name)) await removeIfStale(join(directory, name));
     }
   } catch {
     // not there yet, or not ours to read

@@ -11,6 +11,7 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { fileOutput } from "../../src/node/file-output.ts";
 import { openMetadataDir } from "../../src/node/metadata-dir.ts";
 import { openKeyDir } from "../../src/node/key-dir.ts";
 import { openLocalCa } from "../../src/node/local-ca.ts";
@@ -55,6 +56,21 @@ test("removes what a writer that was killed left behind, and nothing else", asyn
     [...kept, "below", ".directory.0123456789abcdef.tmp", ".link.0123456789abcdef.tmp"].toSorted(),
   );
   expect(existsSync(join(dir, "below", LEFT))).toBe(true);
+});
+
+test("removes what pulls of one file that were killed left beside it, and nothing of others", async () => {
+  const path = join(dir, "app.wasm");
+  leave(join(dir, ".app.wasm.0123456789abcdef.tmp"), 1.1);
+  const kept = [
+    ".app.wasm.fedcba9876543210.tmp",
+    ".other.wasm.0123456789abcdef.tmp",
+    ".app.wasm.new.0123456789abcdef.tmp",
+  ];
+  for (const name of kept) leave(join(dir, name), name.includes("fedc") ? 0.9 : 400);
+  const output = await fileOutput(path);
+  expect(readdirSync(dir).filter((name) => !kept.includes(name))).toHaveLength(1); // the one that is being written
+  await output.abort();
+  expect(readdirSync(dir).toSorted()).toEqual(kept.toSorted());
 });
 
 test("says nothing about a directory that is not there", async () => {
