@@ -21,7 +21,7 @@ export interface ContractDiff {
 
 /** Compares two contracts, signed or read. */
 export function diffContracts(from: Contract, to: Contract): ContractDiff {
-  const track = from.kind === "component" && to.kind === "component" ? compatibilityTrack : itself;
+  const track = trackOf(from.kind === to.kind ? to.kind : "module");
   const imports = diffNames(from.imports, to.imports, track);
   const complete = from.digest === to.digest || (!from.truncated && !to.truncated);
   return {
@@ -63,6 +63,19 @@ export function diffNames(
     removed: gone.filter((name) => !replaced.has(name)).toSorted(),
     changed: changed.toSorted((a, b) => (a.to < b.to ? -1 : 1)),
   };
+}
+
+/** What a module of this kind imports that is neither in a list nor compatible with something in it. */
+export function furtherImports(
+  kind: WasmKind,
+  known: readonly string[],
+  imports: readonly string[],
+): readonly string[] {
+  return diffNames(known, imports, trackOf(kind)).added;
+}
+
+function trackOf(kind: WasmKind): (name: string) => string {
+  return kind === "component" ? compatibilityTrack : itself;
 }
 
 function itself(name: string): string {

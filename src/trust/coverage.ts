@@ -2,6 +2,7 @@
 import type { Freshness } from "../tuf/client.ts";
 import type { Floors } from "./floors.ts";
 import type { Pin } from "./pin.ts";
+import type { TrustRules } from "./rules.ts";
 import type { TrustSource } from "./source.ts";
 
 export interface Coverage {
@@ -22,6 +23,8 @@ export interface Coverage {
   readonly freshness?: Freshness | undefined;
   /** Versions below which a role is refused, whatever this machine has seen: from a lockfile. */
   readonly floors?: Floors | undefined;
+  /** What a policy demands besides signatures. */
+  readonly rules?: TrustRules | undefined;
 }
 
 /** The signed name of a tag. */
