@@ -54,6 +54,11 @@ export const TABLE: readonly Group[] = [
         load: async () => (await import("./commands/list.ts")).listCommand,
       },
       {
+        name: "copy",
+        summary: "Copy modules with signatures and trust data to another registry, a directory or a file",
+        load: async () => (await import("./commands/copy.ts")).copyCommand,
+      },
+      {
         name: "sign",
         summary: "Sign what is already in a registry",
         load: async () => (await import("./commands/sign.ts")).signCommand,

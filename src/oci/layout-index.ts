@@ -6,7 +6,7 @@
 import { utf8Encode, type Bytes } from "../base/bytes.ts";
 import type { Digest } from "../base/digest.ts";
 import { FormatError } from "../base/errors.ts";
-import { isJsonObject, parseJson, type JsonObject, type JsonValue } from "../base/json.ts";
+import { isJsonObject, parseJson, type JsonObject } from "../base/json.ts";
 import { parseManifest } from "./manifest.ts";
 import { isTag } from "./reference.ts";
 import { MediaType, type Descriptor } from "./types.ts";
@@ -57,7 +57,7 @@ export class LayoutIndex {
       throw new FormatError("LAYOUT_INVALID", "the layout's index.json is no image index");
     }
     const { manifests, ...rest } = document;
-    return new LayoutIndex(content.manifests, (manifests as JsonValue[]).filter(isJsonObject), rest);
+    return new LayoutIndex(content.manifests, manifests.filter(isJsonObject), rest);
   }
 
   /** Finds the one entry of a tag. @throws {FormatError} LAYOUT_INVALID where several manifests have it */

@@ -19,6 +19,8 @@ const MAX_NAME = 100;
 const MAX_OCTAL_SIZE = 0o77777777777;
 /** The longest path of a layout is a sha512 blob's. */
 const MAX_PATH = 1024;
+/** All that names in layouts are made of. */
+const PATH_PART = /^[A-Za-z0-9._-]+$/;
 
 export interface TarHeader {
   readonly kind: "file" | "folder" | "attributes";
@@ -89,10 +91,7 @@ export function tarPath(path: string): string | undefined {
   const parts = path.split("/");
   if (parts[0] === ".") parts.shift();
   if (parts.at(-1) === "") parts.pop();
-  // oxlint-disable-next-line no-control-regex -- they have no place in names
-  const harmless = parts.every(
-    (part) => part !== "" && part !== "." && part !== ".." && !/[\\:\u0000-\u001f]/.test(part),
-  );
+  const harmless = parts.every((part) => PATH_PART.test(part) && part !== "." && part !== "..");
   if (!harmless || path.length > MAX_PATH) {
     throw new FormatError(
       "LAYOUT_INVALID",

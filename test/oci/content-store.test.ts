@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { digestBytes } from "../../src/base/digest.ts";
 import { createLayoutArchive } from "../../src/node/layout-archive-output.ts";
 import { openLayoutArchive } from "../../src/node/layout-archive.ts";
 import { openLayoutDirectory } from "../../src/node/layout-directory.ts";
@@ -37,7 +38,7 @@ contentStoreContract("a layout in an archive", async () => {
     store: layoutStore(output.files, options),
     async reopen() {
       await output.commit();
-      expect(await readdir(dir)).toEqual(["app.tar"]);
+      if ((await readdir(dir)).join() !== "app.tar") throw new Error("something else than the archive was left behind");
       const archive = await openLayoutArchive(path);
       reopened = archive;
       return layoutStore(archive, options);
@@ -87,7 +88,6 @@ describe("an archive that is written again", () => {
     const dir = await temporary();
     const path = join(dir, "app.tar");
     const bytes = new TextEncoder().encode("one");
-    const { digestBytes } = await import("../../src/base/digest.ts");
     const blob = { digest: await digestBytes(bytes), size: bytes.length };
     const first = await createLayoutArchive(path);
     const store = layoutStore(first.files, options);

@@ -1,0 +1,153 @@
+/** What a copy brings along: decided, and verified where that is asked for, before anything is written. */
+import type { Bytes } from "./base/bytes.ts";
+import type { Digest } from "./base/digest.ts";
+import { RegistryError } from "./base/errors.ts";
+import type { Runtime } from "./base/runtime.ts";
+import { findArtifact } from "./find-artifact.ts";
+import type { ContentStore } from "./oci/content-store.ts";
+import { formatTagged, type TaggedReference } from "./oci/tagged-reference.ts";
+import type { ReceivedManifest } from "./oci/types.ts";
+import { bindTarget } from "./trust/binding.ts";
+import { targetName, type Coverage } from "./trust/coverage.ts";
+import { readTrustState, type PublishedState } from "./trust/oci-state.ts";
+import { prefixIn } from "./trust/place.ts";
+import { collectionNameOf, readUnverifiedState } from "./trust/read-state.ts";
+import type { Note, Verified } from "./trust/report.ts";
+import { chooseTarget, trustNotes } from "./trust/resolve.ts";
+import type { SignedTarget, TrustSource } from "./trust/source.ts";
+import { readBinding } from "./trust/target-custom.ts";
+
+export interface SourceTrustOptions {
+  readonly runtime: Runtime;
+  readonly source: ContentStore;
+  readonly reference: TaggedReference;
+  /** What the source is verified against. Undefined: nothing is verified, and that is said. */
+  readonly trust?: Coverage | undefined;
+  /** Verifies exactly the files that will be written, with what `trust` knows; needed where trust data is in the registry. */
+  readonly openState?: ((files: ReadonlyMap<string, Bytes>) => TrustSource) | undefined;
+  /** Where the source's trust data is; the source itself unless told. */
+  readonly trustSource?: ContentStore | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface SourceTrust {
+  /** What will be written; undefined where there is none, or none that can be copied. */
+  readonly state: PublishedState | undefined;
+  /** True where the source is verified by trust data of another place. */
+  readonly elsewhere: boolean;
+  readonly name: string | undefined;
+  /** Finds signed tags; undefined where there are none, or where they cannot be read. */
+  readonly collection: { readonly verified: boolean; find(tag: string): SignedTarget | undefined } | undefined;
+  /** Decides which target a reference has, or refuses; undefined where nothing is verified. */
+  readonly choose:
+    | ((reference: TaggedReference, found: Awaited<ReturnType<typeof findArtifact>>) => SignedTarget)
+    | undefined;
+  readonly notes: readonly Note[];
+}
+
+/**
+ * Reads the source's trust data once, and verifies what was read: a registry that answers differently the next time
+ * has no second chance.
+ *
+ * @throws {TrustError} every refusal
+ */
+export async function readSourceTrust(options: SourceTrustOptions): Promise<SourceTrust> {
+  const { trust, runtime, source, signal } = options;
+  const travels = trust === undefined || trust.source.kind === "oci" || trust.source.kind === "bundle";
+  const state = travels ? await readTrustState(options.trustSource ?? source, { signal }) : undefined;
+  if (trust === undefined) return unverified(options, state);
+  const isOurs = state !== undefined || trust.source.kind === "oci";
+  const opened = (isOurs ? options.openState?.(state?.files ?? new Map()) : undefined) ?? trust.source;
+  const collection = await opened.open(trust.collection, { ...trust, signal });
+  const elsewhere = `the trust data is in ${trust.source.location} and stays there: verify the copy against that place, or import it`;
+  return {
+    state,
+    elsewhere: state === undefined,
+    name: collection.name,
+    collection: { verified: true, find: (tag) => collection.find(targetName(trust, tag)) },
+    choose: (reference, found) => chooseTarget(trust, collection, reference, found),
+    notes: [
+      ...trustNotes(collection, runtime.now()),
+      ...(state !== undefined ? [] : [{ code: "trust-elsewhere", message: elsewhere }]),
+    ],
+  };
+}
+
+async function unverified(
+  { runtime, reference }: SourceTrustOptions,
+  state: PublishedState | undefined,
+): Promise<SourceTrust> {
+  const message = `${formatTagged(reference)} is copied unverified: nobody's signature was checked`;
+  const notes = [{ code: "unverified", message }];
+  const none = { elsewhere: false, choose: undefined, notes };
+  if (state === undefined) return { ...none, state, name: undefined, collection: undefined };
+  const name = collectionNameOf(state.files);
+  const collection = await readUnverifiedState(state.files, runtime);
+  const prefix = prefixIn("oci", name ?? "", `${reference.registry}/${reference.repository}`);
+  return {
+    ...none,
+    state,
+    name,
+    collection: collection && { verified: false, find: (tag) => collection.find(targetName({ prefix }, tag)) },
+  };
+}
+
+export interface PlannedTag {
+  /** At the destination; undefined where only digests are copied. */
+  readonly tag: string | undefined;
+  /** The first is the one that the tag will name; others are signed for the same name. */
+  readonly manifests: readonly ReceivedManifest[];
+  readonly verified: Verified;
+}
+
+/**
+ * Decides what a reference brings along.
+ *
+ * @param tag of the destination
+ * @throws {TrustError} TAG_MISMATCH, TARGET_MISMATCH, TARGET_NOT_FOUND
+ * @throws {RegistryError} REGISTRY_NOT_FOUND
+ */
+export async function planTag(
+  { source, signal }: SourceTrustOptions,
+  { choose }: SourceTrust,
+  reference: TaggedReference,
+  tag: string | undefined,
+): Promise<PlannedTag> {
+  const found = await findArtifact(source, reference.digest ?? reference.tag, signal);
+  if (choose === undefined || (found === undefined && reference.digest !== undefined)) {
+    if (found === undefined) throw notFound(reference);
+    return { tag, manifests: [await required(source, found.digest, signal)], verified: "none" };
+  }
+  const target = choose(reference, found);
+  const { verified } = bindTarget(target, found, formatTagged(reference));
+  const signed = readBinding(target.custom, target.name);
+  const isUnderWay = found === undefined || found.digest === signed?.replaces;
+  const wanted = [...(isUnderWay ? [] : [found.digest]), ...(signed?.manifests ?? [])];
+  const manifests: ReceivedManifest[] = [];
+  for (const digest of new Set(wanted)) {
+    const manifest = await source.manifests.get(digest, { signal });
+    if (manifest !== undefined) manifests.push(manifest); // one that was signed for another place need not be here
+  }
+  if (manifests.length === 0) throw notFound(reference);
+  return { tag, manifests, verified: isUnderWay ? "artifact" : verified };
+}
+
+async function required(
+  source: ContentStore,
+  digest: Digest,
+  signal: AbortSignal | undefined,
+): Promise<ReceivedManifest> {
+  const manifest = await source.manifests.get(digest, { signal });
+  if (manifest !== undefined) return manifest;
+  throw new RegistryError("REGISTRY_NOT_FOUND", `${source.name} names ${digest} and does not have it`, {
+    hint: "Somebody is changing the repository at this moment; run the command again",
+    details: { digest },
+  });
+}
+
+function notFound(reference: TaggedReference): RegistryError {
+  return new RegistryError("REGISTRY_NOT_FOUND", `${formatTagged(reference)} does not exist at the source`, {
+    status: 404,
+    hint: "Check the spelling; `wasm-to-oci list` shows the tags of a repository",
+  });
+}

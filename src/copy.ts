@@ -1,0 +1,209 @@
+/**
+ * Copy: artifacts, what is attached to them, and the trust data, from one place to another. Everything that a tag or
+ * the trust data names is there before it is named: blobs, manifests by digest, attachments, trust data, tags last. So
+ * a consumer at the destination sees what was there before or what is there now, and a copy that ends anywhere is
+ * completed by running it again.
+ */
+import { ArtifactTransfer, isAttachmentTag, type TransferCounts, type TransferOptions } from "./copy-artifact.ts";
+import { planTag, readSourceTrust, type PlannedTag, type SourceTrust, type SourceTrustOptions } from "./copy-plan.ts";
+import type { Digest } from "./base/digest.ts";
+import { FormatError, RegistryError, TrustError } from "./base/errors.ts";
+import type { Runtime } from "./base/runtime.ts";
+import { findArtifact } from "./find-artifact.ts";
+import type { ContentStore } from "./oci/content-store.ts";
+import type { TaggedReference } from "./oci/tagged-reference.ts";
+import { bindTarget } from "./trust/binding.ts";
+import { compareStates, type StateRelation } from "./trust/compare-states.ts";
+import { readTrustState, writeTrustState } from "./trust/oci-state.ts";
+import type { Note, Verified } from "./trust/report.ts";
+import { isTrustTag } from "./trust/trust-tags.ts";
+
+/** Tags of one repository: more take hours, and are better mirrored by the registry itself. */
+const MAX_TAGS = 20_000;
+
+export interface CopyOptions extends Omit<TransferOptions, "source" | "destination">, SourceTrustOptions {
+  readonly runtime: Runtime;
+  readonly source: ContentStore;
+  readonly destination: ContentStore;
+  /** The source, as messages and signed names have it. Its tag is copied, or its digest without a tag. */
+  readonly reference: TaggedReference;
+  /** Copy every tag, and tell how the destination differs. */
+  readonly allTags?: boolean | undefined;
+  /** The tag at the destination; the source's unless told. */
+  readonly destinationTag?: string | undefined;
+  /** Where trust data goes; the destination itself unless told. */
+  readonly trustDestination?: ContentStore | undefined;
+}
+
+export interface CopiedTag {
+  /** Undefined where only a digest was copied. */
+  readonly tag: string | undefined;
+  readonly digest: Digest;
+  /** How far the source's signatures vouch for it. */
+  readonly verified: Verified;
+  /** What the destination's tag named before; undefined where it was not there. */
+  readonly former: Digest | undefined;
+}
+
+export interface CopyReport extends TransferCounts {
+  readonly source: string;
+  readonly destination: string;
+  readonly dryRun: boolean;
+  readonly tags: readonly CopiedTag[];
+  /** With all tags: those that only the destination has. They stay. */
+  readonly onlyAtDestination: readonly string[];
+  /** With all tags: those that nobody signed, left out where signatures are required. */
+  readonly unsigned: readonly string[];
+  readonly trust: {
+    /** `elsewhere`: it is no part of the source, and was not copied. */
+    readonly change: "copied" | "same" | "none" | "elsewhere";
+    readonly collection: string | undefined;
+    readonly verified: boolean;
+  };
+  readonly notes: readonly Note[];
+}
+
+/**
+ * Copies.
+ *
+ * @throws {TrustError} every refusal of a verified source; COPY_OTHER_COLLECTION, COPY_DESTINATION_NEWER
+ * @throws {RegistryError} REGISTRY_NOT_FOUND, DIGEST_MISMATCH, …
+ * @example
+ * ```ts
+ * const report = await copy({ runtime, source, destination, reference: taggedReference("ghcr.io/acme/app:v1"), trust });
+ * console.log(report.blobs, report.trust.change);
+ * ```
+ */
+export async function copy(options: CopyOptions): Promise<CopyReport> {
+  const { destination, reference, signal } = options;
+  const trustDestination = options.trustDestination ?? destination;
+  const trust = await readSourceTrust(options);
+  const there = trust.state && (await readTrustState(trustDestination, { signal }));
+  const relation = trust.state && compareStates(trust.state.files, there?.files, trustDestination.name);
+  const { planned, unsigned } = await plan(options, trust, relation);
+  const transfer = new ArtifactTransfer(options);
+  const tags: CopiedTag[] = [];
+  for (const { tag, manifests, verified } of planned) {
+    for (const manifest of manifests) {
+      await transfer.artifact(manifest);
+      await transfer.attachments(manifest.digest);
+    }
+    const former = tag === undefined ? undefined : await destination.manifests.head(tag, { signal });
+    tags.push({ tag, digest: manifests[0]!.digest, verified, former: former?.digest });
+  }
+  if (trust.state !== undefined && relation !== "same" && options.dryRun !== true) {
+    await writeTrustState(trustDestination, trust.state.files, there?.digest, { signal });
+  }
+  for (const [at, { tag, manifests }] of planned.entries()) {
+    if (tag !== undefined && tags[at]!.former !== manifests[0]!.digest) await transfer.tag(manifests[0]!, tag);
+  }
+  const onlyAtDestination = options.allTags === true ? await surplus(destination, planned, unsigned, signal) : [];
+  return {
+    source: options.source.name,
+    destination: destination.name,
+    dryRun: options.dryRun === true,
+    tags,
+    onlyAtDestination,
+    unsigned,
+    ...transfer.counts,
+    trust: { change: changeOf(trust, relation), collection: trust.name, verified: trust.collection?.verified === true },
+    notes: [...trust.notes, ...renamed(options, reference, trust), ...transfer.notes],
+  };
+}
+
+async function plan(
+  options: CopyOptions,
+  trust: SourceTrust,
+  relation: StateRelation | undefined,
+): Promise<{ planned: PlannedTag[]; unsigned: string[] }> {
+  const { source, destination, reference, signal } = options;
+  const planned: PlannedTag[] = [];
+  const unsigned: string[] = [];
+  if (options.allTags === true) {
+    for (const tag of await moduleTags(source, signal)) {
+      try {
+        planned.push(await planTag(options, trust, namedTag(reference, tag), tag));
+      } catch (error) {
+        if (!(error instanceof TrustError) || error.code !== "TARGET_NOT_FOUND") throw error;
+        unsigned.push(tag); // what nobody signed is not carried on as if somebody had
+      }
+    }
+    return { planned, unsigned };
+  }
+  const tag = reference.tagged ? (options.destinationTag ?? reference.tag) : options.destinationTag;
+  planned.push(await planTag(options, trust, reference, tag));
+  if (relation !== "newer" || trust.collection === undefined) return { planned, unsigned };
+  for (const other of await moduleTags(destination, signal)) {
+    if (other === tag || !(await isContradicted(destination, trust, other, signal))) continue;
+    planned.push(await planTag(options, trust, namedTag(reference, other), other));
+  }
+  return { planned, unsigned };
+}
+
+function namedTag({ registry, repository }: TaggedReference, tag: string): TaggedReference {
+  return { registry, repository, tag, tagged: true };
+}
+
+/** Tells whether new trust data would turn a tag of the destination, which is not to be copied, into a refusal. */
+async function isContradicted(
+  destination: ContentStore,
+  { collection }: SourceTrust,
+  tag: string,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const target = collection?.find(tag);
+  if (target === undefined) return false;
+  const found = await findArtifact(destination, tag, signal);
+  try {
+    bindTarget(target, found, `${destination.name}:${tag}`);
+    return false;
+  } catch (error) {
+    if (error instanceof TrustError || error instanceof FormatError) return true;
+    throw error;
+  }
+}
+
+/** The tags that name modules; none where there is no such repository yet. */
+async function moduleTags(store: ContentStore, signal: AbortSignal | undefined): Promise<string[]> {
+  const tags: string[] = [];
+  try {
+    for await (const tag of store.tags.list({ signal })) {
+      if (!isTrustTag(tag) && !isAttachmentTag(tag)) tags.push(tag);
+      if (tags.length > MAX_TAGS) {
+        throw new FormatError("LIMIT_EXCEEDED", `${store.name} has more than ${MAX_TAGS} tags`, {
+          hint: "Copy single tags",
+          details: { limit: MAX_TAGS },
+        });
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.code !== "REGISTRY_NOT_FOUND") throw error;
+  }
+  return tags.toSorted();
+}
+
+async function surplus(
+  destination: ContentStore,
+  planned: readonly PlannedTag[],
+  unsigned: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<string[]> {
+  const known = new Set([...planned.map(({ tag }) => tag), ...unsigned]);
+  return (await moduleTags(destination, signal)).filter((tag) => !known.has(tag));
+}
+
+function changeOf(
+  { state, elsewhere }: SourceTrust,
+  relation: StateRelation | undefined,
+): CopyReport["trust"]["change"] {
+  if (state === undefined) return elsewhere ? "elsewhere" : "none";
+  return relation === "same" ? "same" : "copied";
+}
+
+/** A signature is of a name: under another one it says nothing. */
+function renamed({ destinationTag }: CopyOptions, reference: TaggedReference, { collection }: SourceTrust): Note[] {
+  if (collection === undefined || destinationTag === undefined || !reference.tagged) return [];
+  if (destinationTag === reference.tag || collection.find(destinationTag) !== undefined) return [];
+  const message = `${reference.tag} is signed and ${destinationTag} is not: at the destination it cannot be verified under that name`;
+  return [{ code: "renamed", message }];
+}
