@@ -1,18 +1,15 @@
-/** Trust data in a registry, with keys, what is trusted, and what waits for signatures in a trust directory. */
-import { createHash } from "node:crypto";
-import { mkdir } from "node:fs/promises";
+/** Trust data in a registry, with keys and what is trusted in a trust directory. */
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { Runtime } from "../base/runtime.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import type { PassphraseProvider } from "../keys/signer.ts";
-import { openOciTrust, type OciTrustOptions } from "../trust/oci-trust.ts";
+import { ociStaging } from "../trust/oci-staging.ts";
+import { openOciTrust, trustPlace, type OciTrustOptions } from "../trust/oci-trust.ts";
 import type { TufPublisher } from "../trust/tuf-publisher.ts";
 import type { TufSource } from "../trust/tuf-source.ts";
-import { storageError, withLock } from "./files.ts";
 import { openKeyDir } from "./key-dir.ts";
 import { nodeRuntime } from "./runtime.ts";
-import { stagedFile } from "./staged-file.ts";
 import { openTufTrustDir } from "./tuf-source.ts";
 
 export interface OpenOciSourceOptions extends Pick<
@@ -43,26 +40,13 @@ export function openOciSource(options: OpenOciSourceOptions): {
   readonly publisher: TufPublisher;
 } {
   const { dir = join(homedir(), ".wasm-to-oci"), runtime = nodeRuntime() } = options;
-  const { registry, repository } = options.repository;
-  const name = createHash("sha256")
-    .update(JSON.stringify([registry, repository, options.tag ?? null]))
-    .digest("hex");
   return openOciTrust({
     ...options,
     runtime,
     trust: openTufTrustDir(dir),
-    staging: stagedFile(join(dir, "staged", `${name}.json`), (action) => lockedIn(join(dir, "staged"), action)),
+    staging: ociStaging(trustPlace(options)),
     keyStore: options.keyStore ?? openKeyDir(dir),
     passphrases: options.passphrases ?? (async () => undefined),
     keyLocation: join(dir, "private"),
   });
-}
-
-async function lockedIn(folder: string, action: () => Promise<void>): Promise<void> {
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw storageError(error, "write", folder);
-  }
-  await withLock(join(folder, ".lock"), action);
 }

@@ -5,7 +5,10 @@ export const TRUST_TAG = "tuf";
 /** Begins the tags of changes that publishers ask for; see `docs/adr/0010-trust-in-the-registry.md`. */
 export const CHANGE_TAG_PREFIX = "tuf-change-";
 
+/** Names what waits for signatures. */
+export const STAGED_TAG = "tuf-staged";
+
 /** Tells whether a tag belongs to trust data. */
 export function isTrustTag(tag: string): boolean {
-  return tag === TRUST_TAG || tag.startsWith(CHANGE_TAG_PREFIX);
+  return tag === TRUST_TAG || tag === STAGED_TAG || tag.startsWith(CHANGE_TAG_PREFIX);
 }

@@ -396,7 +396,7 @@ export class TufAdministration implements Administration {
     return {
       collection: {
         name: collection,
-        roles: await Promise.all(served.verifiedRoles().map(roleReport)),
+        roles: await Promise.all(served.verifiedRoles().map((role) => roleReport(role, root.signed))),
         rootKeys: await keyReports(rootKeys),
       },
       published: files.map(({ role }) => role),

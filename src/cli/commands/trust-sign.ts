@@ -51,11 +51,23 @@ export const trustSignCommand = defineCommand({
         });
       }
       if (context.out.format === "text") await context.out.lines(reviewLines(collection, review));
+      await noteCollection(context, reached);
       if (!given.review) return signReviewed(context, reached, tuf, review, given);
       if (context.out.format === "json") await context.out.json({ collection, staged: stagedDocument(review) });
     });
   },
 });
+
+/** Whoever signs upon a state that nothing vouches for should know: what is shown is a change of that state. */
+async function noteCollection(context: Context, reached: Reached): Promise<void> {
+  const { collection, reach, session, repository, coverage, source } = reached;
+  try {
+    const seen = await source.open(collection, { ...reach, firstUse: coverage.firstUse, names: [] });
+    await rememberCollection(context, session, repository, coverage, seen);
+  } catch (error) {
+    if (!["TRUST_NOT_FOUND", "METADATA_EXPIRED"].includes(errorCode(error) ?? "")) throw error;
+  }
+}
 
 async function drop(context: Context, { collection }: Reached, tuf: TufAdministration, yes: boolean): Promise<void> {
   if (!(await confirmed(context, `Forget what is staged for ${collection}?`, yes))) {
@@ -110,7 +122,7 @@ async function signReviewed(
 /** @returns undefined where somebody else must publish */
 async function publish(context: Context, reached: Reached, tuf: TufAdministration): Promise<Administered | undefined> {
   const { collection, reach, session, repository, coverage, source } = reached;
-  const isNew = !(await source.isKnown(collection));
+  const isNew = !(await source.isKnown(collection)); // this machine's keys are in it, so it is no first use
   try {
     const published = await tuf.publishStaged(collection, reach);
     const seen = { ...published.collection, firstUse: false };
