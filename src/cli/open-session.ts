@@ -1,11 +1,12 @@
 /** Opens a session: the registry, the trust source and what covers a reference, as the flags have them. */
-import { FormatError, UsageError } from "../base/errors.ts";
+import { FormatError, TransportError, UsageError } from "../base/errors.ts";
 import type { Transport } from "../base/http.ts";
 import { parseCertificates } from "../keys/certificate.ts";
 import { dockerCredentials } from "../node/docker-credentials.ts";
 import { nodeHasher } from "../node/hasher.ts";
 import { openKeyDir } from "../node/key-dir.ts";
 import { localAuthorities } from "../node/local-ca.ts";
+import { defaultCacheDir, openModuleCache } from "../node/module-cache.ts";
 import { withNotaryPins } from "../node/notary-config.ts";
 import { openPinFile } from "../node/pin-file.ts";
 import { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "../node/transport.ts";
@@ -17,6 +18,7 @@ import type { Coverage } from "../trust/coverage.ts";
 import type { Pin } from "../trust/pin.ts";
 import type { PinnedSource } from "../trust/pins.ts";
 import type { TrustSource } from "../trust/source.ts";
+import type { ContentCache } from "../content-cache.ts";
 import type { Context } from "./command.ts";
 import { readTextFile } from "./input-file.ts";
 import { findKey } from "./key-directory.ts";
@@ -59,8 +61,11 @@ async function createSession(
 ): Promise<Session> {
   const dir = trustDirectory(context, options.dir);
   const { now } = context;
-  const runtime = { transport: open(await registryTls(context, options)), createHasher: nodeHasher, now };
-  const trustRuntime = { ...runtime, transport: open(await trustServerTls(options, dir)) };
+  const offline = options.offline === true;
+  const registryTransport = offline ? refuseNetwork : open(await registryTls(context, options));
+  const runtime = { transport: registryTransport, createHasher: nodeHasher, now };
+  const trustTransport = offline ? refuseNetwork : open(await trustServerTls(options, dir));
+  const trustRuntime = { ...runtime, transport: trustTransport };
   const credentials = dockerCredentials({ env: context.env });
   const pins = openPinFile(dir);
   const keys = openKeyDir(dir);
@@ -93,7 +98,8 @@ async function createSession(
       openSource,
     });
     if (covered === undefined && pin !== undefined) throw noTrustSource();
-    return covered && withNotaryPins(covered, dir);
+    if (covered === undefined) return undefined;
+    return { ...(await withNotaryPins(covered, dir)), ...(offline && { freshness: { mode: "offline" } as const }) };
   };
   const requiredCoverage = async (reference: Reference): Promise<Coverage> => {
     const covered = await coverage(reference);
@@ -104,6 +110,8 @@ async function createSession(
     runtime,
     trustRuntime,
     registry,
+    cache: openCache(context, options),
+    offline,
     pins,
     keys,
     onProgress: progressLine(context.out),
@@ -118,6 +126,23 @@ async function createSession(
     },
   };
 }
+
+/** Commands that have no use for a cache do not take its options either. */
+function openCache({ env }: Context, { cacheDir, cacheSize, offline }: SessionOptions): ContentCache | undefined {
+  if (offline === undefined || cacheSize === 0) return undefined;
+  return openModuleCache({ dir: cacheDir ?? defaultCacheDir(env), maxBytes: cacheSize });
+}
+
+/** What `--offline` promises, whatever a part of this program may try. */
+const refuseNetwork: Transport = ({ url }) => {
+  const { host } = new URL(url);
+  return Promise.reject(
+    new TransportError("OFFLINE_MISSING", `${host} would have to be asked, which --offline forbids`, {
+      hint: "Run the command once without --offline",
+      details: { host },
+    }),
+  );
+};
 
 /** What is said about TLS is said about the registry itself, not about hosts that it names (CVE-2019-10214). */
 async function registryTls(context: Context, options: SessionOptions): Promise<NodeTransportOptions> {

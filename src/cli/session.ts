@@ -1,6 +1,7 @@
 /** What the flags of one run come to. The parts behind it are loaded when a command needs them, not for its help. */
 import type { OnProgress } from "../base/progress.ts";
 import type { Runtime } from "../base/runtime.ts";
+import type { ContentCache } from "../content-cache.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import type { Reference } from "../oci/reference.ts";
 import type { RegistryClient } from "../oci/registry-client.ts";
@@ -20,6 +21,7 @@ import type {
   pinOptions,
   readingOptions,
   registryOptions,
+  storedOptions,
   trustServerOptions,
 } from "./shared-options.ts";
 
@@ -31,6 +33,7 @@ export type SessionOptions = Partial<
       typeof pinOptions &
       typeof readingOptions &
       typeof creatingOptions &
+      typeof storedOptions &
       typeof directoryOptions
   >
 > & {
@@ -56,6 +59,10 @@ export interface Session {
   /** With the certificates of the trust server. */
   readonly trustRuntime: Runtime;
   readonly registry: RegistryClient;
+  /** Undefined where flags want none. */
+  readonly cache: ContentCache | undefined;
+  /** True where nobody may be asked. */
+  readonly offline: boolean;
   readonly pins: PinStore;
   readonly keys: KeyStore;
   readonly onProgress: OnProgress | undefined;

@@ -6,6 +6,7 @@ import { parseGun } from "../notary/gun.ts";
 import { parsePlace, type TrustPlace } from "../trust/place.ts";
 import { parseDuration } from "./duration.ts";
 import { choice, flag, integer, list, nonEmpty, value } from "./options.ts";
+import { parseSize } from "./size.ts";
 import { LOG_LEVELS, OUTPUT_FORMATS } from "./output.ts";
 
 const format = choice("--format FORMAT", "how results are printed", OUTPUT_FORMATS, { initial: "text" });
@@ -137,6 +138,24 @@ export const readingOptions = {
     "--legacy-names",
     "look where the 2019 tool put signatures for a host with a port: target PORT/REPOSITORY of collection HOST",
   ),
+};
+
+/** For commands that can use what was verified and kept before. */
+export const storedOptions = {
+  offline: flag("--offline", "ask nobody: use stored trust data and the cache, and say how old the knowledge is"),
+  cacheDir: value("--cache DIR", "where verified modules are kept, for all projects", nonEmpty, {
+    initialText: "~/.cache/wasm-to-oci",
+    env: "WASM_TO_OCI_CACHE",
+  }),
+  cacheSize: value("--cache-size SIZE", "the most to keep there, e.g. 500M or 2G; 0 is no cache", parseSize, {
+    initialText: "1G",
+    env: "WASM_TO_OCI_CACHE_SIZE",
+  }),
+};
+
+/** For commands that use a lockfile. */
+export const lockfileOptions = {
+  lockfile: value("--lockfile, --file FILE", "the lockfile", nonEmpty, { initial: "wasm-to-oci.lock" }),
 };
 
 /** Options that the 2019 tool took before its command; so do we. */
