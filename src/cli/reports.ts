@@ -3,7 +3,8 @@ import { errorMessage } from "../base/errors.ts";
 import type { Coverage } from "../trust/coverage.ts";
 import { placeFlags, placeOf } from "../trust/place.ts";
 import type { Note, VerificationReport } from "../trust/report.ts";
-import type { KeyReport, PublishResult, TrustSource } from "../trust/source.ts";
+import type { Pin } from "../trust/pin.ts";
+import type { KeyReport, PublishResult, RoleReport, TrustSource } from "../trust/source.ts";
 import type { Context } from "./command.ts";
 import type { Session } from "./session.ts";
 
@@ -54,6 +55,7 @@ export function shortTime(time: Date): string {
 interface SeenCollection {
   readonly name: string;
   readonly rootKeys: readonly KeyReport[];
+  readonly roles: readonly Pick<RoleReport, "role" | "threshold">[];
   readonly firstUse: boolean;
 }
 
@@ -72,7 +74,8 @@ export async function rememberCollection(
   created = false,
 ): Promise<void> {
   const { out } = context;
-  const fingerprints = seen.rootKeys.map((key) => key.fingerprint);
+  const own = pinOf(seen);
+  const { fingerprints = [], threshold = 1 } = own;
   if (created) out.info(`Created the collection ${seen.name}; root key fingerprint ${fingerprints.join(", ")}`);
   if (coverage.reason !== "flags") return;
   const source = placeOf(coverage.source, repository);
@@ -82,7 +85,7 @@ export async function rememberCollection(
       pattern: repository,
       collection: seen.name,
       source,
-      pin: coverage.pin ?? { fingerprints },
+      pin: coverage.pin ?? own,
       firstUse: coverage.pin === undefined && !created,
       added: context.now(),
     });
@@ -95,9 +98,17 @@ export async function rememberCollection(
     out.warn(`this trust was not remembered, so later pulls are not verified by it: ${errorMessage(error)}`);
   }
   if (seen.firstUse && out.format === "text") {
-    const keys = fingerprints.map((fingerprint) => `--root-fingerprint ${fingerprint}`).join(" ");
+    const options = fingerprints.map((fingerprint) => `--root-fingerprint ${fingerprint}`);
+    const keys = [...options, ...(threshold > 1 ? [`--root-threshold ${threshold}`] : [])].join(" ");
     out.warn(
       `compare the fingerprint with the publisher, then pin it: wasm-to-oci trust pin ${repository} ${placeFlags(source)} ${keys}`,
     );
   }
+}
+
+/** The pin that demands what a collection's own root demands: as many of its keys. */
+export function pinOf({ rootKeys, roles }: Pick<SeenCollection, "rootKeys" | "roles">): Pin {
+  const { threshold = 1 } = roles.find(({ role }) => role === "root") ?? {};
+  const fingerprints = rootKeys.map((key) => key.fingerprint);
+  return { fingerprints, ...(threshold > 1 ? { threshold } : {}) };
 }
