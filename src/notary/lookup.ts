@@ -23,7 +23,8 @@ export interface FoundTarget {
   readonly role: VerifiedRole<NotaryTargets>;
 }
 
-interface SearchedRole {
+/** A role as a search meets it. */
+export interface SearchedRole {
   readonly name: string;
   readonly paths: readonly string[];
   readonly verified: VerifiedRole<NotaryTargets> | undefined;
@@ -38,7 +39,7 @@ interface SearchedRole {
  * @throws {UsageError} ROLE_INVALID
  */
 export function findTarget(state: NotaryState, name: string, order: SearchOrder): FoundTarget | undefined {
-  for (const role of searchedRoles(state, order)) {
+  for (const role of rolesInOrder(state, order)) {
     if (!covers(role, name)) continue;
     if (role.fault !== undefined) throw role.fault;
     const meta = role.verified?.metadata.targets.get(name);
@@ -49,7 +50,7 @@ export function findTarget(state: NotaryState, name: string, order: SearchOrder)
 
 /** Finds every role that signed a name, in Notary's order: who vouches for it. */
 export function findInEveryRole(state: NotaryState, name: string): FoundTarget[] {
-  return searchedRoles(state, "notary").flatMap((role) => {
+  return rolesInOrder(state, "notary").flatMap((role) => {
     const meta = covers(role, name) ? role.verified?.metadata.targets.get(name) : undefined;
     return meta === undefined ? [] : [{ name, meta, role: role.verified! }];
   });
@@ -59,7 +60,7 @@ export function findInEveryRole(state: NotaryState, name: string): FoundTarget[]
 export function listTargets(state: NotaryState, order: SearchOrder): FoundTarget[] {
   const found = new Map<string, FoundTarget>();
   const spoiled: SearchedRole[] = [];
-  for (const role of searchedRoles(state, order)) {
+  for (const role of rolesInOrder(state, order)) {
     if (role.fault !== undefined) spoiled.push(role);
     for (const [name, meta] of role.verified?.metadata.targets ?? []) {
       if (found.has(name) || !covers(role, name) || spoiled.some((before) => covers(before, name))) continue;
@@ -75,7 +76,8 @@ function covers(role: SearchedRole, name: string): boolean {
   return role.paths.some((path) => name.startsWith(path));
 }
 
-function searchedRoles(state: NotaryState, order: SearchOrder): SearchedRole[] {
+/** The roles of an order, whatever name is looked for. */
+export function rolesInOrder(state: NotaryState, order: SearchOrder): SearchedRole[] {
   const all = everyRole(state);
   if (order === "notary") return all;
   if (order === "docker")

@@ -3,6 +3,7 @@ import { hexEncode } from "../base/bytes.ts";
 import { findTarget, listTargets, type FoundTarget, type SearchOrder } from "../notary/lookup.ts";
 import type { ResolvedKey } from "../notary/public-keys.ts";
 import { verifiedRoles, type NotaryState } from "../notary/state.ts";
+import { notaryAuthorities } from "./notary-authorities.ts";
 import type { KeyReport, RoleReport, SignedTarget, TrustedCollection } from "./source.ts";
 
 /**
@@ -32,6 +33,7 @@ export async function trustedCollection(
       return found && signedTarget(found);
     },
     list: () => listTargets(state, order).map(signedTarget),
+    authorities: (name) => notaryAuthorities(state, name, order),
   };
 }
 

@@ -102,5 +102,11 @@ function goCollection(opened: TrustedCollection, target: string): TrustedCollect
   const warning =
     `signatures are read from the collection ${JSON.stringify(opened.name)}, where the 2019 tool put them: ` +
     "they cover the repository without its tag, and its signers can sign for every repository of that host";
-  return { ...opened, warnings: [...opened.warnings, warning], find, list: () => [find() ?? []].flat() };
+  return {
+    ...opened,
+    warnings: [...opened.warnings, warning],
+    find,
+    list: () => [find() ?? []].flat(),
+    authorities: () => opened.authorities(target),
+  };
 }

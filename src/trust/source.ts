@@ -5,6 +5,7 @@
 import type { JsonValue } from "../base/json.ts";
 import type { Freshness } from "../tuf/client.ts";
 import type { Floors } from "./floors.ts";
+import type { Authority } from "./authorities.ts";
 import type { Pin } from "./pin.ts";
 
 /** A public key as reports show it. */
@@ -40,7 +41,7 @@ export interface SignedTarget {
   readonly role: string;
 }
 
-/** Verified metadata of one collection at one moment. Pure: no call does I/O. */
+/** Verified metadata of one collection at one moment. Pure, but for `authorities`: no other call does I/O. */
 export interface TrustedCollection {
   /** The name signed in root: for Notary the GUN. */
   readonly name: string;
@@ -58,6 +59,11 @@ export interface TrustedCollection {
   find(name: string): SignedTarget | undefined;
   /** Every signed name once, sorted by name. */
   list(): readonly SignedTarget[];
+  /**
+   * The roles that may sign a name, in the order in which they are asked, also past the one that answers: for people
+   * who ask who could. May load roles that nobody needed so far; one that cannot be relied on is part of the answer.
+   */
+  authorities(name: string): Promise<readonly Authority[]>;
 }
 
 export interface OpenOptions {

@@ -9,6 +9,7 @@ import { statedRenewal } from "../tuf/periods.ts";
 import type { Root, Targets } from "../tuf/schema.ts";
 import type { VerifiedRole } from "../tuf/trusted-set.ts";
 import type { KeyReport, RoleReport, SignedTarget, TrustedCollection } from "./source.ts";
+import { tufAuthorities } from "./tuf-authorities.ts";
 
 /** Roles of one collection that are loaded to list it: PEP 458's 16,384 bins, and the rest. */
 const MAX_LISTED_ROLES = 20_000;
@@ -46,6 +47,7 @@ export async function tufCollection(options: TufCollectionOptions): Promise<Trus
       return found && signedTarget(found);
     },
     list: () => roles.list().map(signedTarget),
+    authorities: (name) => tufAuthorities(client, name),
   };
 }
 

@@ -88,6 +88,7 @@ export class MemoryTrustSource implements TrustSource {
       firstUse: false,
       warnings: [],
       find: (target) => copy.get(target),
+      authorities: () => Promise.resolve([]),
       list: () => [...copy.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1)),
     };
   }
