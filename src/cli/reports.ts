@@ -19,7 +19,7 @@ export function sayNotes({ out }: Context, notes: readonly Note[]): void {
 }
 
 /** What was not checked is said on every run, however quiet. */
-const ALWAYS_SAID: ReadonlySet<string> = new Set(["unverified", "first-use"]);
+const ALWAYS_SAID: ReadonlySet<string> = new Set(["unverified", "first-use", "frozen"]);
 
 /** The checks of a report as a short list for people. */
 export function checkLines(report: VerificationReport): string[] {

@@ -63,6 +63,11 @@ export const TABLE: readonly Group[] = [
         summary: "Sign what is already in a registry",
         load: async () => (await import("./commands/sign.ts")).signCommand,
       },
+      {
+        name: "lock",
+        summary: "Write down what references are, verified, to get exactly that again",
+        load: async () => (await import("./commands/lock.ts")).lockCommand,
+      },
     ],
   },
   {

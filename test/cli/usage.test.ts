@@ -41,7 +41,7 @@ describe("the command line", () => {
       message: "unknown option '--serer'",
       hint: "Did you mean --server?",
     },
-    { words: ["pull"], message: "missing required argument 'REFERENCE'" },
+    { words: ["pull"], message: "no REFERENCE was given, which only --locked and --frozen can do without" },
     { words: ["pull", "a/b", "c/d"], message: "too many arguments for 'pull'. Expected 1 argument but got 2." },
     { words: ["pull", "a/b", "--out"], message: "option '--out <FILE>' argument missing" },
     {
