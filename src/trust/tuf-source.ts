@@ -150,6 +150,36 @@ export class TufSource implements TrustSource {
     return published;
   }
 
+  /**
+   * Begins trust in a collection with a root that the caller vouches for. Where it had begun with another one, both must
+   * lead to the same root today; the former one is kept then.
+   *
+   * @param options.offline where nothing is asked: it cannot take another one's place then
+   * @throws {TrustError} ROOT_UNTRUSTED, and what `open` throws for a repository that does not follow from the root
+   */
+  async adopt(collection: string, anchor: Bytes, options: { offline?: boolean; signal?: AbortSignal }): Promise<void> {
+    const key = { location: this.location, collection };
+    const { trust } = this.options;
+    const stored = await trust.readAnchor(key);
+    const repository = this.options.repository.view?.() ?? this.options.repository;
+    const newestFrom = async (start: Bytes): Promise<Bytes> => {
+      const { root } = await loadPublished(repository, { anchor: start, signal: options.signal });
+      checkName(root.signed, collection);
+      return root.bytes;
+    };
+    const isOther = stored !== undefined && !equalBytes(stored, anchor);
+    const newest = options.offline === true ? undefined : await newestFrom(anchor);
+    const agrees = newest !== undefined && isOther && equalBytes(await newestFrom(stored), newest);
+    if (isOther && !agrees) {
+      throw new TrustError("ROOT_UNTRUSTED", `trust in ${collection} began here with another root`, {
+        role: "root",
+        hint: "If the new one is right, and only then: forget the collection, and pin it again",
+        details: { collection },
+      });
+    }
+    if (stored === undefined) await this.keepAnchor(key, anchor);
+  }
+
   /** Forgets the root and the versions that were seen, so that the next contact is the first again. */
   async forget(collection: string): Promise<void> {
     this.clients.delete(collection);
@@ -180,21 +210,17 @@ export class TufSource implements TrustSource {
     { pin, firstUse, signal }: OpenOptions,
   ): Promise<Bytes> {
     const pinned = hasPin(pin);
-    if (!pinned && firstUse === "refuse") {
-      throw new TrustError("FIRST_USE_REFUSED", `nothing says which root of ${collection} to trust`, {
-        role: "root",
-        hint: "Give its root file, or pin the fingerprint of a root key that its publisher tells you",
-        details: { collection },
-      });
-    }
-    const accepts = async (root: VerifiedRole<Root>): Promise<boolean> => !pinned || matchesPin(pin, root);
+    const accepts = async (root: VerifiedRole<Root>): Promise<boolean> => {
+      if (!pinned && firstUse === "refuse") throw firstUseRefused(collection);
+      return !pinned || matchesPin(pin, root);
+    };
     const found = await findAnchor({ repository, accepts, signal });
     if (found === "refused") throw pinMismatch(collection);
     if (found !== "absent") return found.anchor;
     throw new TrustError(pinned ? "TRUST_WITHHELD" : "TRUST_NOT_FOUND", `${this.location} has no root metadata`, {
       role: "root",
       hint: pinned ? "It must exist, since it is pinned: the server lost or withholds it" : "Check the address",
-      details: { collection },
+      details: { collection, missing: "root" },
     });
   }
 
@@ -271,6 +297,14 @@ async function matchesPart(pin: Pin, { signedBy }: VerifiedRole<Root>): Promise<
   }
   const found = await Promise.all(signedBy.map(async (key: TufKey) => key.publicKey?.fingerprint()));
   return new Set(found.filter((fingerprint) => fingerprint !== undefined && wanted.has(fingerprint))).size >= threshold;
+}
+
+function firstUseRefused(collection: string): TrustError {
+  return new TrustError("FIRST_USE_REFUSED", `nothing says which root of ${collection} to trust`, {
+    role: "root",
+    hint: "Give its root file, or pin the fingerprint of a root key that its publisher tells you",
+    details: { collection },
+  });
 }
 
 function pinMismatch(collection: string): TrustError {

@@ -1,18 +1,22 @@
-import { UsageError } from "../../base/errors.ts";
+import { utf8Encode } from "../../base/bytes.ts";
+import { TrustError, UsageError } from "../../base/errors.ts";
 import { parseReference } from "../../oci/reference.ts";
 import { repositoryName } from "../../oci/tagged-reference.ts";
 import type { Pin } from "../../trust/pin.ts";
 import { checkPattern, type PinEntry, type PinnedSource } from "../../trust/pins.ts";
 import { defaultCollection, formatPlace } from "../../trust/place.ts";
+import { readRootFile } from "../../trust/root-file.ts";
 import type { TrustSource } from "../../trust/source.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { confirmed, yesOption } from "../confirm.ts";
-import { flag, optional, type OptionValues } from "../options.ts";
+import { readTextFile } from "../input-file.ts";
+import { flag, nonEmpty, optional, value, type OptionValues } from "../options.ts";
+import { pinOf } from "../reports.ts";
 import { withSession, type Session } from "../session.ts";
 import {
   directoryOptions,
-  networkOptions,
   outputOptions,
+  registryOptions,
   rootKeyOptions,
   trustServerOptions,
 } from "../shared-options.ts";
@@ -23,11 +27,12 @@ const REST = "{rest}";
 const options = {
   ...trustServerOptions,
   ...rootKeyOptions,
+  root: value("--root FILE", "trust begins with this root file of the publisher's; not for Notary", nonEmpty),
   update: flag("--update", "take over the keys of the collection's present root, which the trusted one leads to"),
   remove: flag("--remove", "forget the pin: the repository is no longer verified unless asked for"),
-  offline: flag("--offline", "do not compare the pin with the trust server"),
+  offline: flag("--offline", "do not compare the pin with the trust data"),
   yes: yesOption,
-  ...networkOptions,
+  ...registryOptions,
   ...directoryOptions,
   ...outputOptions,
 };
@@ -42,21 +47,23 @@ export const trustPinCommand = defineCommand({
   options,
   about: [
     "A pin says which root keys a collection must have. From then on every pull of the repository is verified against them, without flags. Get the fingerprints from the publisher by a way of their own, not from the server.",
-    "Without --root-fingerprint and its like, the root keys that the server shows are pinned after a question.",
+    "Without --root-fingerprint, --root and their like, the root keys that the trust data shows are pinned after a question.",
   ],
   examples: [
     [
       "wasm-to-oci trust pin ghcr.io/acme/{rest} --server https://notary.example --root-fingerprint 5d1e…",
       "pin one key for every repository of acme",
     ],
+    ["wasm-to-oci trust pin ghcr.io/acme/app --trust oci: --root acme.root.json", "begin with a root file"],
     ["wasm-to-oci trust pin ghcr.io/acme/app --update", "follow a root rotation"],
     ["wasm-to-oci trust pin", "show all pins"],
   ],
   json: "trust pin",
   async run(context, { pattern }, given) {
-    await withSession(context, { ...given, rootThreshold: given.rootThreshold }, async (session) => {
-      if (pattern === undefined) return showPins(context, await session.pins.list());
-      const name = normalisePattern(pattern);
+    const name = pattern === undefined ? undefined : normalisePattern(pattern);
+    const reference = name === undefined ? undefined : parseReference(name.replace(REST, "x"));
+    await withSession(context, { ...given, reference }, async (session) => {
+      if (name === undefined) return showPins(context, await session.pins.list());
       if (given.remove) return removePin(context, session, name);
       const entry = given.update
         ? await updatedPin(context, session, name)
@@ -94,11 +101,44 @@ async function newPin(
   }
   const collection = given.gun ?? defaultCollection(place.kind, pattern);
   checkPattern(pattern, collection);
+  const entry = { pattern, collection, source: place, firstUse: false, added: context.now() };
+  if (given.root !== undefined) return { ...entry, pin: await adoptedPin(context, session, entry, given.root, given) };
   const pin = session.pin ?? (await confirmedPin(context, session, place, pattern, collection, given));
   if (session.pin !== undefined && !given.offline && !collection.includes(REST)) {
     await opened(session, place, pattern).open(collection, { pin, firstUse: "refuse", signal: context.signal });
   }
-  return { pattern, collection, source: place, pin, firstUse: false, added: context.now() };
+  return { ...entry, pin };
+}
+
+/** Begins trust with a root file. A prefix has many collections, so there only the file's keys count. */
+async function adoptedPin(
+  context: Context,
+  session: Session,
+  { pattern, collection, source }: Omit<PinEntry, "pin">,
+  path: string,
+  { offline }: { readonly offline: boolean },
+): Promise<Pin> {
+  if (source.kind === "notary" || session.pin !== undefined) {
+    throw new UsageError(
+      "USAGE",
+      `--root ${path} is for trust data that is no Notary server's, and names its keys itself`,
+      {
+        hint: "Leave out --root-fingerprint and the like; for Notary use these instead of --root",
+      },
+    );
+  }
+  const bytes = utf8Encode(await readTextFile(path));
+  const { pin, collection: named } = await readRootFile(bytes);
+  if (collection.includes(REST)) return pin;
+  if (named !== undefined && named !== collection) {
+    throw new TrustError("COLLECTION_MISMATCH", `${path} is a root of ${JSON.stringify(named)}, not of ${collection}`, {
+      hint: `If that is the collection that is meant: --collection ${named}`,
+      details: { expected: collection, got: named },
+    });
+  }
+  const place = session.openTrust(source, parseReference(pattern));
+  if (place.kind !== "notary") await place.source.adopt(collection, bytes, { offline, signal: context.signal });
+  return pin;
 }
 
 /** Shows the root keys that a server has and asks whether they are the right ones. */
@@ -116,9 +156,9 @@ async function confirmedPin(
     });
   }
   const seen = await opened(session, place, pattern).open(collection, { firstUse: "accept", signal: context.signal });
-  const fingerprints = seen.rootKeys.map((key) => key.fingerprint);
-  const question = `${collection} has the root key ${fingerprints.join(", ")}. Is that what the publisher says?`;
-  if (await confirmed(context, question, yes)) return { fingerprints };
+  const pin = pinOf(seen);
+  const question = `${collection} has the root ${describePin(pin)}. Is that what the publisher says?`;
+  if (await confirmed(context, question, yes)) return pin;
   throw new UsageError("USAGE", "nothing was pinned");
 }
 
