@@ -1,6 +1,11 @@
-/** Decides which collection answers for a repository: pins and first-use records before flags (DESIGN "Pull"). */
+/**
+ * Decides which collection answers for a repository: a policy before pins and first-use records before flags (DESIGN
+ * "Pull"). What comes first is never weakened by what follows: keys that are named in several places must all hold.
+ */
+import type { Freshness } from "../tuf/client.ts";
+import { coverByPolicy, type AppliedPolicy } from "./cover-policy.ts";
 import type { Coverage } from "./coverage.ts";
-import type { Pin } from "./pin.ts";
+import { combinePins, type Pin } from "./pin.ts";
 import { matchPin, type PinEntry, type PinMatch, type PinnedSource } from "./pins.ts";
 import { defaultCollection, prefixIn } from "./place.ts";
 import type { TrustSource } from "./source.ts";
@@ -10,10 +15,14 @@ export interface CoverRequest {
   /** Registry and repository without tag, e.g. `ghcr.io/acme/app`. */
   readonly repository: string;
   readonly pins: readonly PinEntry[];
+  /** The entry of a policy that decides; undefined where none does. */
+  readonly policy?: AppliedPolicy | undefined;
   /** The source that flags name (`--server`, `--trust`), which wins over the place a pin names, not over its keys. */
   readonly source?: TrustSource | undefined;
-  /** Root keys given for this run. */
+  /** Root keys given for this run, besides those that are pinned. */
   readonly pin?: Pin | undefined;
+  /** How current flags want trust data to be. */
+  readonly freshness?: Freshness | undefined;
   /** The collection's name, where it is not the one that pins or the repository give. */
   readonly collection?: string | undefined;
   /** Where to look if neither a pin nor a flag says it, but trust data is asked for (`--sign`). */
@@ -25,10 +34,12 @@ export interface CoverRequest {
 }
 
 /**
+ * @throws {TrustError} POLICY_REFUSED where pins or flags contradict a policy
  * @returns undefined where nothing covers the reference: it can only be delivered unverified
  */
 export function coverRepository(request: CoverRequest): Coverage | undefined {
-  const { repository } = request;
+  const { repository, freshness } = request;
+  if (request.policy !== undefined) return coverByPolicy(request, request.policy);
   const match = matchPin(request.pins, repository);
   if (match !== undefined) {
     const source = request.source ?? request.openSource(match.entry.source);
@@ -38,8 +49,9 @@ export function coverRepository(request: CoverRequest): Coverage | undefined {
       collection,
       prefix: prefixOf(source, collection, repository, match),
       reason: match.entry.firstUse ? "first-use-record" : "pin",
-      pin: request.pin ?? match.entry.pin,
+      pin: combinePins(match.entry.pin, request.pin),
       firstUse: "refuse",
+      freshness,
     };
   }
   const source = request.source ?? (request.fallback && request.openSource(request.fallback));
@@ -52,6 +64,7 @@ export function coverRepository(request: CoverRequest): Coverage | undefined {
     reason: "flags",
     pin: request.pin,
     firstUse: request.allowFirstUse && request.pin === undefined ? "accept" : "refuse",
+    freshness,
   };
 }
 

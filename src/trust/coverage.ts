@@ -1,4 +1,4 @@
-/** Which collection answers for a reference, and why: the outcome of flags, pins and first-use records. */
+/** Which collection answers for a reference, and why: the outcome of policy, pins, first-use records and flags. */
 import type { Freshness } from "../tuf/client.ts";
 import type { Floors } from "./floors.ts";
 import type { Pin } from "./pin.ts";
@@ -14,8 +14,8 @@ export interface Coverage {
    * share it. Undefined where names are no paths (Notary).
    */
   readonly prefix?: string | undefined;
-  /** What decided: the caller's flags, a pin, the record of a first use, or a lockfile where nothing else did. */
-  readonly reason: "flags" | "pin" | "first-use-record" | "lock";
+  /** What decided: a policy, a pin, the record of a first use, the caller's flags, or a lockfile where nothing else did. */
+  readonly reason: "policy" | "pin" | "first-use-record" | "flags" | "lock";
   readonly pin?: Pin | undefined;
   /** Whether the first root ever seen may be trusted. Never unless the caller said so. */
   readonly firstUse: "accept" | "refuse";

@@ -180,6 +180,8 @@ function readSources(cursor: JsonCursor, toAbsolute: PolicyOptions["toAbsolute"]
     cursor,
     sources.map((source) => JSON.stringify(source)),
   );
+  const isNotary = sources.map(({ kind }) => kind === "notary");
+  if (new Set(isNotary).size > 1) cursor.fail("a Notary server has no collection of another kind");
   return sources;
 }
 

@@ -16,7 +16,7 @@ const YEAR_MS = 365 * 24 * 60 * 60 * 1000;
 /** A trust source without cryptography: what the use cases see of one, with switches for its misfortunes. */
 export class MemoryTrustSource implements TrustSource {
   readonly kind = "notary";
-  readonly location = "memory:";
+  readonly location: string = "memory:";
   readonly now = new Date("2026-11-22T12:00:00Z");
   readonly collections = new Map<string, Map<string, SignedTarget>>();
   version = 0;

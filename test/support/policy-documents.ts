@@ -4,8 +4,8 @@ import type { JsonObject, JsonValue } from "../../src/base/json.ts";
 
 const hex = fc.string({ unit: fc.constantFrom("0", "5", "a", "d", "f"), minLength: 64, maxLength: 64 });
 
-const source = fc.constantFrom<JsonObject>(
-  { server: "https://notary.example" },
+const server = fc.constant<JsonObject>({ server: "https://notary.example" });
+const place = fc.constantFrom<JsonObject>(
   { trust: "oci:" },
   { trust: "oci://ghcr.io/acme/trust" },
   { trust: "https://tuf.example/metadata/" },
@@ -18,7 +18,7 @@ const entry = fc.record(
     pattern: fc.nat().map((n) => `ghcr.io/acme/app${n}/{rest}`),
     comment: fc.constant("why"),
     collection: fc.constantFrom("acme/{rest}", "{rest}", "acme", "ghcr.io/acme/app"),
-    sources: fc.uniqueArray(source, { minLength: 1, maxLength: 3 }),
+    sources: fc.oneof(fc.uniqueArray(place, { minLength: 1, maxLength: 3 }), fc.tuple(server)),
     roots: fc.oneof(
       fc.uniqueArray(hex, { minLength: 1, maxLength: 3 }).map((fingerprints) => ({ fingerprints })),
       fc.uniqueArray(hex, { minLength: 1, maxLength: 3 }).map((fingerprints) => ({ fingerprints, threshold: 1 })),
@@ -93,9 +93,9 @@ const odd = fc.constantFrom<JsonValue>(
 /** Policies with one value changed, one member added or one taken away, anywhere. */
 export const anyPolicyLike = fc
   .tuple(soundPolicy, fc.nat(), fc.constantFrom("replace", "add", "remove", "keep"), odd)
-  .map(([document, place, slip, value]) => slipped(document, place, slip, value));
+  .map(([document, spot, slip, value]) => slipped(document, spot, slip, value));
 
-function slipped(document: JsonObject, place: number, slip: string, value: JsonValue): JsonValue {
+function slipped(document: JsonObject, spot: number, slip: string, value: JsonValue): JsonValue {
   const copy = JSON.parse(JSON.stringify(document)) as JsonObject;
   const spots: [JsonObject | JsonValue[], string][] = [];
   const visit = (node: JsonValue): void => {
@@ -106,7 +106,7 @@ function slipped(document: JsonObject, place: number, slip: string, value: JsonV
     }
   };
   visit(copy);
-  const [node, key] = spots[place % spots.length]!;
+  const [node, key] = spots[spot % spots.length]!;
   if (slip === "keep") return copy;
   if (slip === "add") {
     if (Array.isArray(node)) node.push(value);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { UsageError } from "../../src/base/errors.ts";
 import { coverRepository, type CoverRequest } from "../../src/trust/cover.ts";
+import { pinParts } from "../../src/trust/pin.ts";
 import { checkPattern, matchPin, type PinEntry } from "../../src/trust/pins.ts";
 import type { TrustSource } from "../../src/trust/source.ts";
 
@@ -92,6 +93,14 @@ describe("coverRepository", () => {
     const covered = cover({ pins: [entry("ghcr.io/acme/app", "acme/app")], source: source("https://other.test") });
     expect(covered?.source.location).toBe("https://other.test");
     expect(covered).toMatchObject({ firstUse: "refuse", pin: { fingerprints: ["ab"] } });
+  });
+
+  it("wants keys that flags name besides the pinned ones, not instead of them", () => {
+    const covered = cover({
+      pins: [entry("ghcr.io/acme/app", "acme/app", { pin: { fingerprints: ["ab", "cd"], threshold: 2 } })],
+      pin: { fingerprints: ["ef"] },
+    });
+    expect(pinParts(covered?.pin)).toEqual([{ fingerprints: ["ab", "cd"], threshold: 2 }, { fingerprints: ["ef"] }]);
   });
 
   it("treats a first-use record as binding", () => {

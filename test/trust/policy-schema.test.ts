@@ -14,7 +14,7 @@ const schema = JSON.parse(
 
 /** What is said of one value and another, or of an address: no schema can say it. */
 const BEYOND_SCHEMA =
-  /the pattern has no \{rest\}|cannot give|nothing is trusted on first use|is wrong: |no place|not the address|not a reference/;
+  /the pattern has no \{rest\}|cannot give|nothing is trusted on first use|is wrong: |no place|not the address|not a reference|another kind/;
 
 function fault(document: JsonValue): string | undefined {
   try {

@@ -41,7 +41,6 @@ describe("parsePolicy", () => {
             { trust: "oci://GHCR.io/acme/trust" },
             { trust: "https://tuf.example/metadata/" },
             { trust: "repository" },
-            { server: "https://notary.example/" },
           ],
           roots: { fingerprints: [KEY, "6e".repeat(32)], threshold: 2 },
           firstUse: "refuse",
@@ -67,7 +66,6 @@ describe("parsePolicy", () => {
           { kind: "oci", repository: "ghcr.io/acme/trust" },
           { kind: "tuf", location: "https://tuf.example/metadata/" },
           { kind: "tuf", location: "/policy/repository" },
-          { kind: "notary", server: "https://notary.example" },
         ],
         roots: { fingerprints: [KEY, "6e".repeat(32)], threshold: 2 },
         firstUse: "refuse",
@@ -86,6 +84,11 @@ describe("parsePolicy", () => {
       },
     ]);
     expect(policy.tests).toMatchObject([{ expect: "refuse", module: { kind: "module" } }]);
+  });
+
+  it("reads the servers of Notary without a slash at the end, as flags do", () => {
+    const [read] = parse(entry({ sources: [{ server: "https://notary.example/" }] })).entries;
+    expect(read?.sources).toEqual([{ kind: "notary", server: "https://notary.example" }]);
   });
 
   it("takes the careful choice for what is left out", () => {
@@ -140,6 +143,7 @@ describe("parsePolicy", () => {
     ["no sources", entry({ sources: [] }), "empty list"],
     ["a source that is two", entry({ sources: [{ server: "https://a.test", trust: "oci:" }] }), "either a server"],
     ["a source that is none", entry({ sources: [{}] }), "either a server"],
+    ["sources of two kinds", entry({ sources: [{ trust: "oci:" }, { server: "https://a.test" }] }), "another kind"],
     ["a source twice", entry({ sources: [{ trust: "oci:" }, { trust: "oci:" }] }), "twice"],
     ["a server with a password", entry({ sources: [{ server: "https://u:p@a.test" }] }), "not the address"],
     ["a server that is a file", entry({ sources: [{ server: "file:///etc" }] }), "not the address"],
