@@ -1,6 +1,6 @@
 /** List: the tags of a repository beside the names that its collection signs. */
 import type { Digest } from "./base/digest.ts";
-import { FormatError, TrustError } from "./base/errors.ts";
+import { FormatError, TransportError, TrustError } from "./base/errors.ts";
 import type { Runtime } from "./base/runtime.ts";
 import { findArtifact } from "./find-artifact.ts";
 import type { Reference } from "./oci/reference.ts";
@@ -8,9 +8,9 @@ import type { RegistryClient, Repository } from "./oci/registry-client.ts";
 import { repositoryName, taggedReference } from "./oci/tagged-reference.ts";
 import { bindTarget } from "./trust/binding.ts";
 import { tagOf, type Coverage } from "./trust/coverage.ts";
-import { trustNotes } from "./trust/resolve.ts";
+import { knowledgeNotes, trustNotes } from "./trust/resolve.ts";
 import type { Note } from "./trust/report.ts";
-import type { SignedTarget } from "./trust/source.ts";
+import type { SignedTarget, TrustedCollection } from "./trust/source.ts";
 import { isTrustTag } from "./trust/trust-tags.ts";
 
 /** Requests under way at once: enough to hide latency, few enough for rate limits. */
@@ -26,6 +26,8 @@ export interface ListOptions {
   readonly reference: string | Reference;
   /** What to compare with. Undefined: the tags alone, all `unchecked`. */
   readonly trust?: Coverage | undefined;
+  /** Ask nobody: the signed names as they are stored (`trust.freshness` says so too), all `unchecked`. */
+  readonly offline?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -34,7 +36,7 @@ export interface ListOptions {
  * - `publishing`: signed, and the tag still names what the signed target replaces, or nothing yet
  * - `mismatch`: the tag names something else than was signed
  * - `unsigned`: the tag has no signed target
- * - `unchecked`: no collection was given to compare with
+ * - `unchecked`: no collection was given to compare with, or the registry was not asked
  */
 export type TagState = "signed" | "publishing" | "mismatch" | "unsigned" | "unchecked";
 
@@ -71,6 +73,7 @@ export async function list(options: ListOptions): Promise<ListReport> {
   const repository = options.registry.repository(reference);
   const name = repositoryName(reference);
   const { trust, signal } = options;
+  if (options.offline === true) return listOffline(options, trust, name);
   const [opened, listed] = await Promise.allSettled([
     trust === undefined ? undefined : trust.source.open(trust.collection, { ...trust, signal }),
     readTags(repository, signal),
@@ -81,17 +84,48 @@ export async function list(options: ListOptions): Promise<ListReport> {
   if (collection === undefined || trust === undefined) {
     return { repository: name, collection: undefined, tags: listed.value.map(unchecked), notes: [] };
   }
-  const targets = new Map<string, SignedTarget>();
-  for (const target of collection.list()) {
-    const tag = tagOf(trust, target.name);
-    if (tag !== undefined) targets.set(tag, target);
-  }
+  const targets = signedTags(trust, collection);
   const names = [...new Set([...listed.value, ...targets.keys()])].toSorted();
   const inRegistry = new Set(listed.value);
   const tags = await mapConcurrently(names, (tag) =>
     inspectTag(repository, `${name}:${tag}`, tag, targets.get(tag), inRegistry.has(tag), signal),
   );
-  return { repository: name, collection: collection.name, tags, notes: trustNotes(collection, options.runtime.now()) };
+  return { repository: name, collection: collection.name, tags, notes: notesOf(options, trust, collection) };
+}
+
+/** What is signed is known offline; what the tags name is not. */
+async function listOffline(
+  { signal, ...options }: ListOptions,
+  trust: Coverage | undefined,
+  name: string,
+): Promise<ListReport> {
+  if (trust === undefined) {
+    throw new TransportError(
+      "OFFLINE_MISSING",
+      `the tags of ${name} are in the registry only, and nobody may be asked`,
+      {
+        hint: "Run the command without --offline",
+      },
+    );
+  }
+  const collection = await trust.source.open(trust.collection, { ...trust, signal });
+  const tags = [...signedTags(trust, collection)]
+    .map(([tag, target]) => ({ ...unchecked(tag), signedModule: signedModule(target) }))
+    .toSorted((a, b) => (a.tag < b.tag ? -1 : 1));
+  return { repository: name, collection: collection.name, tags, notes: notesOf(options, trust, collection) };
+}
+
+function signedTags(trust: Coverage, collection: TrustedCollection): Map<string, SignedTarget> {
+  const targets = new Map<string, SignedTarget>();
+  for (const target of collection.list()) {
+    const tag = tagOf(trust, target.name);
+    if (tag !== undefined) targets.set(tag, target);
+  }
+  return targets;
+}
+
+function notesOf({ runtime }: Pick<ListOptions, "runtime">, trust: Coverage, collection: TrustedCollection): Note[] {
+  return [...trustNotes(collection, runtime.now()), ...knowledgeNotes(trust, collection)];
 }
 
 async function readTags(repository: Repository, signal: AbortSignal | undefined): Promise<string[]> {
@@ -125,11 +159,8 @@ async function inspectTag(
     const head = await repository.manifests.head(tag, { signal });
     return { tag, state: "unsigned", digest: head?.digest, signedModule: undefined, reason: undefined };
   }
-  const hash =
-    target.hashes.sha256 === undefined ? `sha512:${target.hashes.sha512 ?? ""}` : `sha256:${target.hashes.sha256}`;
-  const signedModule = { digest: hash, size: target.length, role: target.role };
   const found = inRegistry ? await findArtifact(repository, tag, signal) : undefined;
-  const base = { tag, digest: found?.digest, signedModule };
+  const base = { tag, digest: found?.digest, signedModule: signedModule(target) };
   try {
     const binding = bindTarget(target, found, reference);
     const pending = binding.notes.find((note) => note.code === "publish-under-way");
@@ -138,6 +169,11 @@ async function inspectTag(
     if (!(error instanceof TrustError) && !(error instanceof FormatError)) throw error;
     return { ...base, state: "mismatch", reason: error.message };
   }
+}
+
+function signedModule({ hashes, length, role }: SignedTarget): ListedTag["signedModule"] {
+  const digest = hashes.sha256 === undefined ? `sha512:${hashes.sha512 ?? ""}` : `sha256:${hashes.sha256}`;
+  return { digest, size: length, role };
 }
 
 async function mapConcurrently<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {

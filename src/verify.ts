@@ -3,6 +3,7 @@ import type { Digest } from "./base/digest.ts";
 import { TrustError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
+import type { ContentCache } from "./content-cache.ts";
 import { checkContract } from "./check-contract.ts";
 import { checkModule } from "./check-module.ts";
 import { findArtifact } from "./find-artifact.ts";
@@ -10,10 +11,11 @@ import type { Reference } from "./oci/reference.ts";
 import type { RegistryClient } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
 import { readModule, type ModuleSource, type ReadModule } from "./read-module.ts";
+import { storedContent } from "./stored-content.ts";
 import { signsManifest } from "./trust/binding.ts";
 import { tagOf, targetName, type Coverage } from "./trust/coverage.ts";
 import type { Check, VerificationReport } from "./trust/report.ts";
-import { findTarget, trustChecks, trustNotes, trustReport } from "./trust/resolve.ts";
+import { findTarget, knowledgeNotes, trustChecks, trustNotes, trustReport } from "./trust/resolve.ts";
 import type { SignedTarget, TrustedCollection } from "./trust/source.ts";
 import { hasSoundBinding, readBinding } from "./trust/target-custom.ts";
 
@@ -25,6 +27,10 @@ export interface VerifyOptions {
   readonly reference: string | Reference;
   readonly module: ModuleSource;
   readonly trust: Coverage;
+  /** Where such a manifest may have been kept. */
+  readonly cache?: ContentCache | undefined;
+  /** Ask nobody: trust data as it is stored (`trust.freshness` says so too), and the cache. */
+  readonly offline?: boolean | undefined;
   readonly onProgress?: OnProgress | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -63,7 +69,7 @@ export async function verify(options: VerifyOptions): Promise<VerificationReport
     trust: trustReport(trust, collection, target),
     contract,
     checks: [...trustChecks(trust, collection, target), fileCheck, ...kept.checks],
-    notes: [...trustNotes(collection, options.runtime.now()), ...kept.notes],
+    notes: [...trustNotes(collection, options.runtime.now()), ...knowledgeNotes(trust, collection), ...kept.notes],
   };
 }
 
@@ -130,7 +136,8 @@ async function signedManifestModule(
   target: SignedTarget,
 ): Promise<{ readonly digest: Digest; readonly size: number } | undefined> {
   if (target.hashes.sha256 === undefined) return undefined;
-  const repository = options.registry.repository(reference);
-  const found = await findArtifact(repository, `sha256:${target.hashes.sha256}`, options.signal);
+  const { cache, offline, registry } = options;
+  const content = storedContent(cache, offline === true ? undefined : registry.repository(reference));
+  const found = await findArtifact(content, `sha256:${target.hashes.sha256}`, options.signal);
   return found !== undefined && signsManifest(target, found) ? found.module : undefined;
 }

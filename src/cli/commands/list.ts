@@ -5,7 +5,14 @@ import { defineCommand } from "../command.ts";
 import { argument, flag } from "../options.ts";
 import { sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
-import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
+import {
+  directoryOptions,
+  outputOptions,
+  pinOptions,
+  registryOptions,
+  storedOptions,
+  trustServerOptions,
+} from "../shared-options.ts";
 
 /** What a state means, where its word is not enough. */
 const STATE_WORDS: Readonly<Record<TagState, string>> = {
@@ -27,6 +34,7 @@ export const listCommand = defineCommand({
     ),
     ...trustServerOptions,
     ...pinOptions,
+    ...storedOptions,
     ...registryOptions,
     ...directoryOptions,
     ...outputOptions,
@@ -45,6 +53,7 @@ export const listCommand = defineCommand({
         registry: session.registry,
         reference: repository,
         trust: await session.coverage(reference),
+        offline: session.offline,
         signal: context.signal,
       });
       sayNotes(context, report.notes);

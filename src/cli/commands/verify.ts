@@ -11,6 +11,7 @@ import {
   pinOptions,
   readingOptions,
   registryOptions,
+  storedOptions,
   trustServerOptions,
 } from "../shared-options.ts";
 
@@ -24,6 +25,7 @@ export const verifyCommand = defineCommand({
     ...trustServerOptions,
     ...pinOptions,
     ...readingOptions,
+    ...storedOptions,
     ...registryOptions,
     ...directoryOptions,
     ...outputOptions,
@@ -45,6 +47,8 @@ export const verifyCommand = defineCommand({
         reference: given,
         module: { name: module, body },
         trust,
+        cache: session.cache,
+        offline: session.offline,
         onProgress: session.onProgress,
         signal: context.signal,
       });
