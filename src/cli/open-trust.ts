@@ -60,16 +60,16 @@ export class TrustOpener {
   }
 
   private oci(repository: Pick<Reference, "registry" | "repository">): OpenedTuf {
-    const { dir, registry, registryRuntime: runtime, keyStore, passphrases } = this.options;
-    return { kind: "oci", ...openOciSource({ dir, registry, repository, runtime, keyStore, passphrases }) };
+    const { registryRuntime: runtime } = this.options;
+    return { kind: "oci", ...openOciSource({ ...this.options, runtime, repository }) };
   }
 
   /** A web server can only be read; a directory can be published to, and any web server can serve it then. */
   private tuf(location: string): OpenedTuf {
-    const { dir, runtime, keyStore, passphrases } = this.options;
+    const { dir, runtime } = this.options;
     if (/^https?:\/\//i.test(location)) {
       return { kind: "tuf", source: openTufSource({ location, dir, runtime }), publisher: undefined };
     }
-    return { kind: "tuf", ...openTufPublisher({ location, dir, runtime, keyStore, passphrases }) };
+    return { kind: "tuf", ...openTufPublisher({ ...this.options, location }) };
   }
 }

@@ -14,7 +14,7 @@ import { openTufTrustDir } from "./tuf-source.ts";
 
 export interface OpenOciSourceOptions extends Pick<
   OciTrustOptions,
-  "registry" | "repository" | "tag" | "anchor" | "freshness"
+  "registry" | "repository" | "tag" | "anchor" | "freshness" | "rootKeyId"
 > {
   /** Trust directory with keys and what is trusted; `~/.wasm-to-oci` unless told. */
   readonly dir?: string | undefined;

@@ -22,6 +22,8 @@ export interface OpenTufPublisherOptions extends Pick<TufSourceOptions, "freshne
   readonly runtime?: Runtime | undefined;
   /** Asked for passphrases of keys; without one nothing can be signed. */
   readonly passphrases?: PassphraseProvider | undefined;
+  /** Root key of new collections; the only one at hand, or a new one, unless told. */
+  readonly rootKeyId?: string | undefined;
   /** The trust directory's own keys unless given. */
   readonly keyStore?: KeyStore | undefined;
 }
@@ -53,6 +55,7 @@ export function openTufPublisher(options: OpenTufPublisherOptions): {
     passphrases: options.passphrases ?? (async () => undefined),
     keyLocation: join(dir, "private"),
     now: runtime.now,
+    rootKeyId: options.rootKeyId,
   });
   const { freshness, limits } = options;
   const { publish } = publisher;

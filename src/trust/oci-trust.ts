@@ -31,6 +31,8 @@ export interface OciTrustOptions {
   /** A root file that the caller trusts; it goes before anything that is stored. */
   readonly anchor?: Bytes | undefined;
   readonly freshness?: Freshness | undefined;
+  /** Root key of new collections; the only one at hand, or a new one, unless told. */
+  readonly rootKeyId?: string | undefined;
 }
 
 /** Where the trust data of a repository is. */
@@ -56,7 +58,7 @@ export function openOciTrust(options: OciTrustOptions): {
   readonly source: TufSource;
   readonly publisher: TufPublisher;
 } {
-  const { trust, staging, keyStore, passphrases, keyLocation, runtime, anchor, freshness } = options;
+  const { trust, staging, keyStore, passphrases, keyLocation, runtime, anchor, freshness, rootKeyId } = options;
   const store = new OciPublisherStore(trustPlace(options));
   const publisher = new TufPublisher({
     store,
@@ -67,6 +69,7 @@ export function openOciTrust(options: OciTrustOptions): {
     passphrases,
     keyLocation,
     now: runtime.now,
+    rootKeyId,
   });
   const { publish } = publisher;
   return {

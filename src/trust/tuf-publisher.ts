@@ -6,7 +6,6 @@ import type { Bytes } from "../base/bytes.ts";
 import { errorCode, TrustError } from "../base/errors.ts";
 import type { Clock } from "../base/runtime.ts";
 import type { KeyStore } from "../keys/key-store.ts";
-import { PrivateKey } from "../keys/private-key.ts";
 import type { PassphraseProvider } from "../keys/signer.ts";
 import { findAnchor } from "../tuf/bootstrap.ts";
 import type { TufChange } from "../tuf/changes.ts";
@@ -14,7 +13,6 @@ import { chooseRole, roleOf } from "../tuf/choose-role.ts";
 import { newCollection, type NewRole } from "../tuf/create.ts";
 import type { TufDraft } from "../tuf/draft.ts";
 import { applyChanges } from "../tuf/editor.ts";
-import { tufKeyOf, type TufKey } from "../tuf/keys.ts";
 import {
   checkAbsent,
   publishChanges,
@@ -33,6 +31,7 @@ import { storedSigningKeys, type SigningKeys } from "../tuf/signing-keys.ts";
 import { dropStaged, publishStaged, reviewStaged, signStaged, stageChanges, type StagedReview } from "../tuf/staged.ts";
 import { statusOf, type TufRoleStatus } from "../tuf/status.ts";
 import type { ReachOptions } from "./administration.ts";
+import { newRoleKey } from "./new-role-keys.ts";
 import type { EditTargets, PublishOptions, PublishResult } from "./source.ts";
 import {
   checkName,
@@ -57,6 +56,8 @@ export interface TufPublisherOptions {
   /** Where the keys are, for people. */
   readonly keyLocation: string;
   readonly now: Clock;
+  /** Root key of new collections, by its canonical id; the only one at hand, or a new one, unless told. */
+  readonly rootKeyId?: string | undefined;
 }
 
 /** Keys of a new collection; those that are not given are made, and stored. */
@@ -251,20 +252,12 @@ export class TufPublisher {
   private async newDraft(collection: string, given: NewTufRoles, made: string[]): Promise<TufDraft> {
     const roles: Partial<Record<MetadataType, NewRole>> = { ...given };
     for (const role of TOP_LEVEL_ROLES) {
-      roles[role] ??= { keys: [await this.makeKey(role, collection, made)] };
+      roles[role] ??= { keys: [await newRoleKey(role, collection, this.options, made)] };
     }
     return newCollection({
       roles: roles as Record<MetadataType, NewRole>,
       extra: { [COLLECTION_FIELD]: collection },
     });
-  }
-
-  private async makeKey(role: MetadataType, collection: string, made: string[]): Promise<TufKey> {
-    const { keyStore, passphrases } = this.options;
-    const key = await PrivateKey.generate("ed25519");
-    const owner = role === "root" ? { role } : { role, gun: collection };
-    made.push(await keyStore.add(key, owner, passphrases));
-    return tufKeyOf(key.publicKey);
   }
 
   private async reachExisting(collection: string, options: ReachOptions): Promise<PublishAccess> {

@@ -82,17 +82,25 @@ describe("the article's lines", () => {
     });
   });
 
-  it("refuse --sign where no trust server is named or pinned", async () => {
-    for (const words of [
-      ["push", "testdata/hello.wasm", reference("alone:v1"), "--sign"],
-      ["pull", reference("alone:v1"), "--sign", "-o", "alone.wasm"],
-    ]) {
-      const { status, stderr } = await served.run(words);
-      expect(status).toBe(2);
-      expect(stderr).toContain("--sign needs a trust server");
-      expect(stderr).toContain("--server URL");
-    }
+  it("need no trust server: --sign alone is trust in the registry itself", async () => {
+    const alone = reference("alone:v1");
+    const early = await served.run(["pull", alone, "--sign", "-o", "alone.wasm"]);
+    expect(early.status).not.toBe(0);
     expect(await readdir(served.home)).not.toContain("alone.wasm");
+    expect(await served.run(["push", "testdata/hello.wasm", alone, "--sign"])).toMatchObject({ status: 0 });
+    expect(await consumer(["pull", alone, "--sign", "-o", "alone.wasm"])).toMatchObject({ status: 0 });
+    expect(await readFile(join(served.home, "alone.wasm"))).toEqual(HELLO);
+
+    const asked = await served.run(["verify", "testdata/hello.wasm", reference("nowhere:v1")]);
+    expect(asked.status).toBe(2);
+    expect(asked.stderr).toContain("Add --sign for trust data in the registry itself");
+  });
+
+  it("refuse two places of trust data", async () => {
+    const words = ["--server", served.server, "--trust", "oci:"];
+    const { status, stderr } = await served.run(["push", "testdata/hello.wasm", reference("two:v1"), ...words]);
+    expect(status).toBe(2);
+    expect(stderr).toContain("name two places");
   });
 
   it("refuse to push unsigned where the command line says how to sign", async () => {
