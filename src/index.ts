@@ -5,6 +5,7 @@ export { verify, type VerifyOptions } from "./verify.ts";
 export { sign, type SignOptions, type SignReport } from "./sign.ts";
 export { list, type ListedTag, type ListOptions, type ListReport, type TagState } from "./list.ts";
 export { diff, type DiffedModule, type DiffOptions, type DiffReport, type DiffSource } from "./diff.ts";
+export { explain, type Explained, type ExplainOptions, type Explanation } from "./explain.ts";
 export { inspect, type Inspection, type InspectOptions } from "./inspect.ts";
 export { moduleFromBytes, type ModuleSource } from "./read-module.ts";
 export { MemoryOutput, type ModuleOutput } from "./download.ts";

@@ -17,6 +17,7 @@ export interface Group {
 export const FAMILIES: Readonly<Record<string, string>> = {
   trust: "Manage the trust data of a collection",
   key: "Manage private keys",
+  bundle: "Carry modules and their trust data in one file",
 };
 
 export const TABLE: readonly Group[] = [
@@ -73,6 +74,11 @@ export const TABLE: readonly Group[] = [
   {
     title: "Trust",
     entries: [
+      {
+        name: "explain",
+        summary: "Show who may publish a name, and why it verifies or not",
+        load: async () => (await import("./commands/explain.ts")).explainCommand,
+      },
       {
         name: "trust init",
         summary: "Create a collection",
@@ -172,6 +178,31 @@ export const TABLE: readonly Group[] = [
         name: "key remove",
         summary: "Delete a private key from this machine",
         load: async () => (await import("./commands/key-remove.ts")).keyRemoveCommand,
+      },
+    ],
+  },
+  {
+    title: "Bundles",
+    entries: [
+      {
+        name: "bundle save",
+        summary: "Save modules and all that verifies them in one file",
+        load: async () => (await import("./commands/bundle-save.ts")).bundleSaveCommand,
+      },
+      {
+        name: "bundle verify",
+        summary: "Verify a bundle without a network",
+        load: async () => (await import("./commands/bundle-verify.ts")).bundleVerifyCommand,
+      },
+      {
+        name: "bundle extract",
+        summary: "Take a module out of a bundle, verified",
+        load: async () => (await import("./commands/bundle-extract.ts")).bundleExtractCommand,
+      },
+      {
+        name: "bundle load",
+        summary: "Bring a bundle into a registry",
+        load: async () => (await import("./commands/bundle-load.ts")).bundleLoadCommand,
       },
     ],
   },

@@ -83,8 +83,8 @@ function stepsBelow(delegations: Delegations, { role: delegator, cutOffBy }: Ste
     const terminating = listed?.terminating ?? true; // hash bins end the search (TAP 15)
     const behind = asked.has(role) ? undefined : terminator?.name;
     const paths = listed?.paths ?? listed?.pathHashPrefixes?.map((prefix) => `hash ${prefix}…`);
-    const place = { role, delegator, signers: { role: signers, keys: delegations.keys } };
-    return { ...place, paths, terminating, cutOffBy: cutOffBy ?? behind };
+    const keyed = { role: signers, keys: delegations.keys };
+    return { role, delegator, signers: keyed, paths, terminating, cutOffBy: cutOffBy ?? behind };
   });
 }
 

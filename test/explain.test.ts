@@ -1,0 +1,114 @@
+/** Explanations of references that verify, and of every way in which they do not. */
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { InterruptedError, TransportError, TrustError } from "../src/base/errors.ts";
+import { explain, type Explained, type ExplainOptions } from "../src/explain.ts";
+import type { CollectionStatus } from "../src/trust/administration.ts";
+import { failure, UseCase } from "./support/use-case.ts";
+
+let world: UseCase;
+
+beforeEach(async () => {
+  world = await UseCase.start();
+});
+
+afterEach(() => world.stop());
+
+function ask(options: Partial<ExplainOptions> = {}): Promise<Explained> {
+  const { runtime, client: registry, reference, coverage: trust } = world;
+  return explain({ runtime, registry, reference, trust, ...options });
+}
+
+const STATUS = { collection: "acme/app", roles: [], expired: true, warnings: [] } as unknown as CollectionStatus;
+
+describe("explain", () => {
+  it("shows where trust comes from, what is signed, and the checks of a pull without its download", async () => {
+    const pushed = await world.push("one");
+    const reads = (): number => world.registry.requests.filter(({ path }) => path.includes("/blobs/sha")).length;
+    const before = reads();
+    const { explanation, error } = await ask();
+    expect(error).toBeUndefined();
+    expect(reads()).toBe(before);
+    expect(explanation).toMatchObject({
+      reference: world.reference,
+      source: { kind: "notary", reason: "flags", collection: world.repository, target: "v1", firstUse: "refuse" },
+      signed: { role: "targets", manifests: [pushed.artifact.digest], contract: { kind: "module" } },
+      found: { digest: pushed.artifact.digest, module: pushed.module.digest },
+      verified: "artifact",
+      refusal: undefined,
+    });
+    expect(explanation.checks.map(({ check }) => check)).toContain("tag-agrees");
+    expect(explanation.rootKeys).toHaveLength(1);
+  });
+
+  it("explains a reference by its digest alone", async () => {
+    const pushed = await world.push("one");
+    const { explanation } = await ask({ reference: `${world.repository}@${pushed.artifact.digest}` });
+    expect(explanation).toMatchObject({ source: { target: "v1" }, verified: "artifact" });
+  });
+
+  it("says why a tag that was moved is refused, and shows what is signed all the same", async () => {
+    const good = await world.push("one");
+    const evil = await world.push("evil", { sign: undefined });
+    const { explanation, error } = await ask();
+    expect(error?.code).toBe("TAG_MISMATCH");
+    expect(explanation).toMatchObject({
+      refusal: {
+        code: "TAG_MISMATCH",
+        kind: "tampered",
+        message: expect.stringContaining(evil.module.digest) as string,
+      },
+      signed: { manifests: [good.artifact.digest] },
+      found: { digest: evil.artifact.digest },
+      verified: undefined,
+    });
+    expect(explanation.refusal?.hint).toBe(error?.hint);
+  });
+
+  it("says what is missing: the signature, the collection, the tag, the digest", async () => {
+    await world.push("one", { sign: undefined });
+    expect((await ask()).explanation.refusal?.code).toBe("TRUST_NOT_FOUND");
+    world.source.collections.set(world.repository, new Map());
+    expect((await ask()).explanation.refusal?.code).toBe("TARGET_NOT_FOUND");
+    const reference = `${world.repository}@sha256:${"0".repeat(64)}`;
+    expect((await ask({ reference })).explanation.refusal?.code).toBe("REGISTRY_NOT_FOUND");
+  });
+
+  it("shows what can be seen of a collection that has expired", async () => {
+    await world.push("one");
+    world.source.failOpen = new TrustError("METADATA_EXPIRED", "the timestamp has expired", { role: "timestamp" });
+    const asked: unknown[] = [];
+    const administration = {
+      status: async (...words: unknown[]) => {
+        asked.push(words);
+        return STATUS;
+      },
+    };
+    const { explanation, error } = await ask({ administration });
+    expect(error?.code).toBe("METADATA_EXPIRED");
+    expect(explanation).toMatchObject({ status: STATUS, authorities: [], refusal: { details: { role: "timestamp" } } });
+    expect(asked).toEqual([[world.repository, { pin: undefined, firstUse: "refuse", signal: undefined }]]);
+  });
+
+  it("keeps to the first reason where not even that can be seen", async () => {
+    world.source.failOpen = new TransportError("NETWORK", "no way there");
+    const administration = { status: () => Promise.reject(new TrustError("TRUST_UNAVAILABLE", "nothing there")) };
+    const { explanation } = await ask({ administration });
+    expect(explanation).toMatchObject({ refusal: { code: "NETWORK" }, status: undefined });
+  });
+
+  it("tells a policy's refusal", async () => {
+    await world.push("one");
+    const trust = {
+      ...world.coverage,
+      rules: { origin: "policy.json:3", missing: "reject", kinds: ["component"] },
+    } as const;
+    const { explanation } = await ask({ trust });
+    expect(explanation.refusal).toMatchObject({ code: "POLICY_REFUSED", details: { rule: "kinds" } });
+    expect(explanation.checks.length).toBeGreaterThan(0);
+  });
+
+  it("ends where it is interrupted", async () => {
+    world.source.failOpen = new InterruptedError();
+    await failure(ask(), "INTERRUPTED");
+  });
+});
