@@ -4,11 +4,18 @@ import { TransportError, TrustError, UsageError } from "../base/errors.ts";
 import { readBody, type TransportResponse } from "../base/http.ts";
 import { addressScope } from "../base/ip-address.ts";
 import { DEFAULT_RETRY, exchangeWithRetry, isPassing, retryDelay, type RetryPolicy } from "../base/retry.ts";
-import type { Runtime } from "../base/runtime.ts";
+import type { Clock, Runtime } from "../base/runtime.ts";
 import type { TufRepository } from "./repository.ts";
 
 /** CDNs redirect once or twice. */
 const MAX_REDIRECTS = 5;
+
+/**
+ * A server that sends a byte now and then is never idle. Metadata is small: after a minute of patience, what comes
+ * slower than the slowest of links is given up.
+ */
+const PATIENCE_MS = 60_000;
+const SLOWEST_BYTES_PER_MS = 1;
 
 const REDIRECT_STATUS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 /** The repository says that it has no such file; storage services answer 403 for what is not there. */
@@ -74,7 +81,9 @@ class WebFiles {
       const response = await this.open(url, signal);
       if (response === undefined) return undefined;
       try {
-        return await readBody(response, limit, url.pathname);
+        const body = notTooSlow(response.body, this.options.runtime.now, url);
+        const { status, headers } = response;
+        return await readBody({ status, headers, body, cancel: () => response.cancel() }, limit, url.pathname);
       } catch (error) {
         if (!isPassing(error, attempt) || attempt >= this.retry.attempts) throw error;
       }
@@ -121,6 +130,26 @@ class WebFiles {
       }
       url = next;
     }
+  }
+}
+
+async function* notTooSlow(body: AsyncIterable<Uint8Array>, now: Clock, url: URL): AsyncGenerator<Uint8Array> {
+  const start = now().getTime();
+  let size = 0;
+  for await (const chunk of body) {
+    size += chunk.length;
+    const milliseconds = now().getTime() - start;
+    if (milliseconds > PATIENCE_MS + size / SLOWEST_BYTES_PER_MS) {
+      throw new TransportError(
+        "TIMEOUT",
+        `${url.host} sent ${size} bytes of ${url.pathname} in ${milliseconds / 1000} s`,
+        {
+          hint: "The server or the connection is too slow; try again later, or use a mirror",
+          details: { host: url.host, seconds: milliseconds / 1000 },
+        },
+      );
+    }
+    yield chunk;
   }
 }
 

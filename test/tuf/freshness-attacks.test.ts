@@ -17,7 +17,7 @@ import {
   type Case,
 } from "../support/tuf-attack.ts";
 import { workOf } from "../support/cpu-time.ts";
-import { NOW, PAST, signAll, storeContent } from "../support/tuf-repository.ts";
+import { newPair, NOW, PAST, roleKeys, signAll, storeContent } from "../support/tuf-repository.ts";
 
 describe("A6: freeze", () => {
   it("refuses an expired root, and goes on from it where a newer one is there", async () => {
@@ -76,6 +76,8 @@ describe("A6: freeze", () => {
     "2031-01-01T00:00:00",
     "2031-02-30T00:00:00Z",
     "2031-01-01T00:00:00+00:00",
+    "10000-01-01T00:00:00Z",
+    "+010000-01-01T00:00:00Z",
     "",
     null,
     5,
@@ -89,6 +91,30 @@ describe("A6: freeze", () => {
         role: "timestamp",
       }));
   }
+
+  it("goes on from metadata that has expired in the store where newer is there", async () => {
+    const repository = await honest();
+    const store = memoryTufStore();
+    await repository.client({ store }).find("team/app");
+    const later = new Date("2032-01-01T00:00:00Z");
+    const now = (): Date => new Date("2031-07-01T00:00:00Z"); // after everything that is stored has expired
+    await expect(repository.client({ store, now }).find("team/app")).rejects.toMatchObject({
+      code: "METADATA_EXPIRED",
+    });
+    for (const document of [repository.root, repository.timestamp, repository.snapshot, ...repository.roles.values()])
+      document.expires = later;
+    await repository.publishRoot();
+    await repository.publish("team", "targets");
+    expect(await repository.client({ store, now }).find("team/app")).toMatchObject({ role: "team" });
+  });
+
+  it("accepts an expiry as far away as can be written", async () => {
+    const repository = await honest();
+    repository.timestamp.expires = new Date("9999-12-31T23:59:59Z");
+    repository.timestamp.version++;
+    await repository.publishTimestamp();
+    await expect(repository.client().refresh()).resolves.toBeDefined();
+  });
 
   it("refuses to go on with a clock that is behind the last check", async () => {
     const repository = await honest();
@@ -150,6 +176,41 @@ describe("A7: mix and match", () => {
       advances: NEW_TARGETS,
     }));
 
+  for (const [role, advances] of [
+    ["snapshot", NEW_TIMESTAMP],
+    ["team", NEW_TARGETS],
+  ] as const) {
+    it(`refuses another version of ${role} under the name of the one that is listed`, () =>
+      expectRefused({
+        attack: async (repository) => {
+          repository.hashes = false;
+          await repository.publish("team", "targets");
+          const signed = role === "snapshot" ? repository.snapshot : repository.roles.get(role)!;
+          await repository.serve(role, { ...signed, version: 99 }, signed.version);
+        },
+        code: "METADATA_TAMPERED",
+        role,
+        advances,
+      }));
+  }
+
+  for (const role of ["snapshot", "targets", "team"]) {
+    it(`keeps the ${role} it has where other bytes of the same version come`, async () => {
+      const repository = await honest();
+      repository.hashes = false;
+      await repository.publish("team", "targets");
+      const store = memoryTufStore();
+      await repository.client({ store }).find("team/app");
+      const kept = await storeContent(store, ["team"]);
+      const signed = role === "snapshot" ? repository.snapshot : repository.roles.get(role)!;
+      await repository.serve(role, { ...signed, extra: { "x-other": 1 } }, signed.version);
+      repository.timestamp.version++;
+      await repository.publishTimestamp();
+      expect(await repository.client({ store }).find("team/app")).toMatchObject({ role: "team" });
+      expect((await storeContent(store, ["team"]))[role]).toEqual(kept[role]);
+    });
+  }
+
   it("refuses a snapshot that lists hashes of no algorithm that we know", () =>
     expectRefused({
       attack: async (repository) => {
@@ -177,6 +238,38 @@ describe("A8: endless data", () => {
       advances: [...NEW_TARGETS],
       target: "wanted",
     }));
+
+  it("fails, and does not say not found, after 32 roles that stand side by side", () =>
+    expectRefused({
+      attack: async (repository) => {
+        const roles = Array.from({ length: 40 }, (_, index) => `role-${index}`);
+        for (const role of roles) await repository.delegate("targets", role);
+        await repository.publish(...roles, "targets");
+      },
+      code: "LIMIT_EXCEEDED",
+      advances: [...NEW_TARGETS],
+      target: "wanted",
+    }));
+
+  it("reads ten thousand delegations that lead nowhere in no time", async () => {
+    const repository = await honest();
+    const pairs = [await newPair()];
+    repository.changeDelegations("targets", ({ keys, roles, extra }) => ({
+      keys: new Map([...keys, ...pairs.map(({ key }) => [key.id, key] as const)]),
+      roles: [
+        ...Array.from({ length: 10_000 }, (_, index) => {
+          return { ...roleKeys(pairs), name: `r${index}`, terminating: true, paths: ["*?*?*?/nowhere"] };
+        }),
+        ...roles,
+      ],
+      extra,
+    }));
+    await repository.publish("targets");
+    const work = await workOf(async () => {
+      expect(await repository.client().find("team/app")).toMatchObject({ role: "team" });
+    });
+    expect(work).toBeLessThan(4_000); // some 0.2 s
+  });
 
   it("ends where delegations go in a circle", async () => {
     const repository = await honest();
@@ -253,6 +346,50 @@ describe("A10: a mirror that fails", () => {
         advances,
       }));
   }
+});
+
+describe("A10: a mirror that shows another state each time", () => {
+  it("is refused, and harms nobody who comes back when it is honest", async () => {
+    const repository = await honest();
+    const store = memoryTufStore();
+    await repository.client({ store }).find("team/app");
+    const before = await storeContent(store, ["team"]);
+    const [one, two] = [new Map(repository.files), new Map<string, Bytes>()];
+    await repository.publish("team", "targets");
+    for (const [file, bytes] of repository.files) two.set(file, bytes);
+    one.delete("3.root.json");
+    let turn = 0;
+    const alternating = {
+      ...repository.repository,
+      metadata: async ({ file }: MetadataRequest) => {
+        // the newest timestamp, and nothing else that is new
+        return file === "timestamp.json" && turn++ >= 0 ? two.get(file) : one.get(file);
+      },
+    };
+    const refused = repository.client({ store, repository: alternating }).refresh();
+    await expect(refused).rejects.toMatchObject({ code: "TRUST_WITHHELD", details: { role: "snapshot" } });
+    expect(turn).toBe(2); // it looked once more, and no more than that
+    const after = await storeContent(store, ["team"]);
+    expect({ ...after, timestamp: null }).toEqual({ ...before, timestamp: null });
+    expect(await repository.client({ store }).find("team/app")).toMatchObject({ role: "team" });
+  });
+});
+
+describe("A14: interleaving with a publisher", () => {
+  it("looks again where the timestamp is there a moment before its snapshot", async () => {
+    const repository = await honest();
+    const store = memoryTufStore();
+    await repository.client({ store }).find("team/app");
+    await repository.publish("team", "targets");
+    const late = repository.files.get("4.snapshot.json")!;
+    repository.files.delete("4.snapshot.json");
+    let asked = 0;
+    repository.onRequest = (file) => {
+      if (file === "4.snapshot.json" && asked++ === 1) repository.files.set(file, late);
+    };
+    expect(await repository.client({ store }).find("team/app")).toMatchObject({ role: "team" });
+    expect(asked).toBe(2);
+  });
 });
 
 describe("A12: malformed metadata", () => {

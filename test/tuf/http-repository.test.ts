@@ -62,6 +62,51 @@ describe("a repository on a web server", () => {
     });
   });
 
+  /** A server that sends a piece, waits, and sends the next one. */
+  function slow(bytes: number, milliseconds: number) {
+    let time = 0;
+    let sent = 0;
+    let cut = 0;
+    const runtime = {
+      transport: async () => ({
+        status: 200,
+        headers: { get: () => null },
+        body: (async function* () {
+          try {
+            for (let left = 4096; left > 0; left -= bytes) {
+              time += milliseconds;
+              sent += bytes;
+              yield new Uint8Array(bytes);
+            }
+          } finally {
+            cut++;
+          }
+        })(),
+        cancel: async () => undefined,
+      }),
+      createHasher: nobleHasher,
+      now: () => new Date(time),
+    };
+    const repository = httpRepository({ metadataUrl: "https://tuf.example/", runtime, retry: RETRY });
+    return { repository, sent: () => sent, ended: () => cut };
+  }
+
+  it("gives up a server that sends a byte now and then, which is never idle", async () => {
+    const { repository, sent, ended } = slow(1, 10_000);
+    const refused = repository.metadata({ file: "timestamp.json", limit: 16_384 });
+    await expect(refused).rejects.toMatchObject({
+      code: "TIMEOUT",
+      details: { host: "tuf.example", seconds: 70 },
+      message: "tuf.example sent 7 bytes of /timestamp.json in 70 s",
+    });
+    expect([sent(), ended()]).toEqual([14, 2]); // tried twice
+  });
+
+  it("waits for a connection that is slow and gets there", async () => {
+    const { repository } = slow(1024, 15_000);
+    expect(await repository.metadata({ file: "timestamp.json", limit: 16_384 })).toHaveLength(4096);
+  });
+
   it("refuses what is compressed", async () => {
     const { repository } = rig(() => ({ body: "x", headers: { "content-encoding": "gzip" } }));
     await expect(repository.metadata(request)).rejects.toMatchObject({ code: "RESPONSE_INVALID" });

@@ -17,7 +17,7 @@ import {
   rewrite,
   type Case,
 } from "../support/tuf-attack.ts";
-import { newPair, roleKeys, signAll, type TufSimulator } from "../support/tuf-repository.ts";
+import { newPair, roleKeys, signAll, storeContent, type TufSimulator } from "../support/tuf-repository.ts";
 
 describe("A1: arbitrary installation", () => {
   for (const role of ["root", "timestamp", "snapshot", "targets", "team"]) {
@@ -130,6 +130,22 @@ describe("A2: fewer keys than needed", () => {
       }));
   }
 
+  for (const threshold of [0, -1, 1.5, "1", 2 ** 53, null]) {
+    it(`refuses a threshold of ${JSON.stringify(threshold)} for a delegated role`, () =>
+      expectRefused({
+        attack: async (repository) => {
+          repository.hashes = false;
+          await repository.publish("targets");
+          rewrite(repository, `${repository.targets.version}.targets.json`, ({ signed }) => {
+            const { delegations } = signed as { delegations: { roles: JsonObject[] } };
+            delegations.roles[0]!["threshold"] = threshold;
+          });
+        },
+        code: threshold === 1.5 || threshold === 2 ** 53 ? "JSON_INVALID" : "METADATA_INVALID",
+        advances: NEW_SNAPSHOT,
+      }));
+  }
+
   it("refuses a key id that a role lists twice", () =>
     expectRefused({
       attack: async (repository) => {
@@ -181,6 +197,22 @@ describe("A2: fewer keys than needed", () => {
       code: "METADATA_INVALID",
       role: "team",
       advances: NEW_TARGETS,
+    }));
+});
+
+describe("A3: algorithm confusion", () => {
+  it("takes no algorithm from the signature: Notary's field changes nothing", () =>
+    expectRefused({
+      attack: async (repository) => {
+        const stranger = await newPair();
+        repository.timestamp.version++;
+        const [signature] = await signAll(repository.timestamp, [stranger]);
+        const keyId = repository.signers.get("timestamp")![0]!.key.id;
+        const extra = { method: "ed25519", keyval: stranger.key.json["keyval"]! };
+        repository.put("timestamp", undefined, encodeMetadata(repository.timestamp, [{ ...signature!, keyId, extra }]));
+      },
+      code: "SIGNATURE_THRESHOLD",
+      role: "timestamp",
     }));
 });
 
@@ -306,6 +338,42 @@ describe("A5: fast-forward", () => {
       await repository.publishTimestamp();
       const { roles } = await repository.client({ store }).refresh();
       expect(roles[1]!.document.signed.version).toBe(5);
+    });
+  }
+
+  // A snapshot's own version is listed in the timestamp too, so both keys go there: the test above.
+  const recoveries = { timestamp: "timestamp", targets: "snapshot" };
+  for (const [pushed, rotated] of Object.entries(recoveries)) {
+    it(`recovers from a fast-forward of ${pushed} by rotating the key of ${rotated}`, async () => {
+      const repository = await honest();
+      const store = memoryTufStore();
+      const publishAs = async (version: number): Promise<void> => {
+        const signed = pushed === "timestamp" ? repository.timestamp : repository.targets;
+        signed.version = version;
+        if (pushed === "targets") {
+          await repository.publishTargets("targets");
+          await repository.publish();
+        } else {
+          await repository.publishTimestamp();
+        }
+      };
+      await publishAs(1_000_000);
+      await repository.client({ store }).refresh();
+      await publishAs(7);
+      const before = await storeContent(store);
+      await expect(repository.client({ store }).refresh()).rejects.toMatchObject({
+        code: "METADATA_ROLLED_BACK",
+        details: { role: pushed, expected: 1_000_000, got: 7 },
+      });
+      const after = await storeContent(store);
+      const kept = pushed === "targets" ? { timestamp: undefined } : {}; // an honest one, and kept
+      expect({ ...after, ...kept }).toEqual({ ...before, ...kept });
+      await repository.rotate(rotated);
+      await repository.publishRoot();
+      await publishAs(7);
+      const client = repository.client({ store });
+      await client.refresh();
+      expect(await client.find("team/app")).toMatchObject({ role: "team" });
     });
   }
 });
