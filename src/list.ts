@@ -82,7 +82,7 @@ export async function list(options: ListOptions): Promise<ListReport> {
   if (listed.status === "rejected") throw listed.reason;
   const collection = opened.value;
   if (collection === undefined || trust === undefined) {
-    return { repository: name, collection: undefined, tags: listed.value.map(unchecked), notes: [] };
+    return { repository: name, collection: undefined, tags: listed.value.map((tag) => unchecked(tag)), notes: [] };
   }
   const targets = signedTags(trust, collection);
   const names = [...new Set([...listed.value, ...targets.keys()])].toSorted();
@@ -110,7 +110,7 @@ async function listOffline(
   }
   const collection = await trust.source.open(trust.collection, { ...trust, signal });
   const tags = [...signedTags(trust, collection)]
-    .map(([tag, target]) => ({ ...unchecked(tag), signedModule: signedModule(target) }))
+    .map(([tag, target]) => unchecked(tag, signedModule(target)))
     .toSorted((a, b) => (a.tag < b.tag ? -1 : 1));
   return { repository: name, collection: collection.name, tags, notes: notesOf(options, trust, collection) };
 }
@@ -143,8 +143,8 @@ async function readTags(repository: Repository, signal: AbortSignal | undefined)
   return tags.toSorted();
 }
 
-function unchecked(tag: string): ListedTag {
-  return { tag, state: "unchecked", digest: undefined, signedModule: undefined, reason: undefined };
+function unchecked(tag: string, signed?: ListedTag["signedModule"]): ListedTag {
+  return { tag, state: "unchecked", digest: undefined, signedModule: signed, reason: undefined };
 }
 
 async function inspectTag(
