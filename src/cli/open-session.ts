@@ -1,4 +1,5 @@
-/** Opens a session: the registry, the trust source and what covers a reference, as the flags have them. */
+/** Opens a session: the registry, the trust source and what covers a reference, as policy, pins and flags have them. */
+import { join } from "node:path";
 import { FormatError, TransportError, UsageError } from "../base/errors.ts";
 import type { Transport } from "../base/http.ts";
 import { parseCertificates } from "../keys/certificate.ts";
@@ -9,6 +10,7 @@ import { localAuthorities } from "../node/local-ca.ts";
 import { defaultCacheDir, openModuleCache } from "../node/module-cache.ts";
 import { withNotaryPins } from "../node/notary-config.ts";
 import { openPinFile } from "../node/pin-file.ts";
+import { openPolicyFile, openPolicyIfThere, POLICY_FILE, type LoadedPolicy } from "../node/policy-file.ts";
 import { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "../node/transport.ts";
 import { registryApiHost, type Reference } from "../oci/reference.ts";
 import { RegistryClient } from "../oci/registry-client.ts";
@@ -85,21 +87,24 @@ async function createSession(
     rootKeyId,
   });
 
+  let policy: Promise<LoadedPolicy | undefined> | undefined;
   const coverage = async (reference: Reference): Promise<Coverage | undefined> => {
+    policy ??= openPolicy(dir, options);
     const openSource = (wanted: PinnedSource): TrustSource => opener.open(wanted, reference).source;
     const covered = coverRepository({
       repository: repositoryName(reference),
       pins: await pins.list(),
+      policy: await (await policy)?.apply(repositoryName(reference)),
       source: place && openSource(place),
       pin,
       collection: options.gun,
       fallback: options.sign === true ? { kind: "oci" } : undefined,
       allowFirstUse: options.noTofu !== true,
+      freshness: offline ? { mode: "offline" } : undefined,
       openSource,
     });
     if (covered === undefined && pin !== undefined) throw noTrustSource();
-    if (covered === undefined) return undefined;
-    return { ...(await withNotaryPins(covered, dir)), ...(offline && { freshness: { mode: "offline" } as const }) };
+    return covered && withNotaryPins(covered, dir);
   };
   const requiredCoverage = async (reference: Reference): Promise<Coverage> => {
     const covered = await coverage(reference);
@@ -125,6 +130,11 @@ async function createSession(
       return { ...(await requiredCoverage(reference)), signal: context.signal };
     },
   };
+}
+
+/** The policy that is named, or the trust directory's own if it has one. */
+async function openPolicy(dir: string, { policy }: SessionOptions): Promise<LoadedPolicy | undefined> {
+  return policy === undefined ? openPolicyIfThere(join(dir, POLICY_FILE)) : openPolicyFile(policy);
 }
 
 /** Commands that have no use for a cache do not take its options either. */

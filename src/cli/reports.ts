@@ -77,7 +77,8 @@ export async function rememberCollection(
   const own = pinOf(seen);
   const { fingerprints = [], threshold = 1 } = own;
   if (created) out.info(`Created the collection ${seen.name}; root key fingerprint ${fingerprints.join(", ")}`);
-  if (coverage.reason !== "flags") return;
+  // where a policy decides, only what it let be trusted on first use is new
+  if (coverage.reason !== "flags" && !(coverage.reason === "policy" && seen.firstUse)) return;
   const source = placeOf(coverage.source, repository);
   if (source === undefined) return; // it was there for this run only
   try {

@@ -76,6 +76,11 @@ const trust = value(
   { env: "WASM_TO_OCI_TRUST" },
 );
 
+/** For commands that name a collection. */
+export const collectionOptions = {
+  gun: value("--gun, --collection NAME", "the collection's name, where it is not the repository's", parseGun),
+};
+
 /** For commands that read or write trust data. */
 export const trustServerOptions = {
   server,
@@ -83,7 +88,7 @@ export const trustServerOptions = {
   tlscacert,
   tlscert: value("--tlscert FILE", "client certificate (PEM) for the trust server", nonEmpty),
   tlskey: value("--tlskey FILE", "key of the client certificate (PEM)", nonEmpty),
-  gun: value("--gun, --collection NAME", "the collection's name, where it is not the repository's", parseGun),
+  ...collectionOptions,
 };
 
 const FINGERPRINT = /^(?:sha256:)?([0-9a-fA-F]{64})$/;
@@ -117,6 +122,10 @@ export const rootKeyOptions = {
 /** For commands that decide whether a root is trusted. */
 export const pinOptions = {
   ...rootKeyOptions,
+  policy: value("--policy FILE", "policy that says what must be trusted and what is allowed", nonEmpty, {
+    initialText: "policy.json in the trust directory, if there",
+    env: "WASM_TO_OCI_POLICY",
+  }),
   noTofu: flag(
     "--no-tofu",
     "refuse a collection that is neither pinned nor known, instead of trusting it on first use",

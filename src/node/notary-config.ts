@@ -13,14 +13,15 @@ import { storageError } from "./storage-error.ts";
 const MAX_CONFIG_BYTES = 1024 * 1024;
 
 /**
- * Applies Notary's pins to a coverage that flags alone decided; pins of our own go first.
+ * Applies Notary's pins to a coverage for which no keys are named; pins of our own go first.
  *
  * @param dir trust directory, e.g. `~/.notary`
  * @throws {FormatError} CONFIG_INVALID, JSON_INVALID: a file of pins that cannot be read is never no pins
  * @throws {StorageError} where the file, or an authority that it names, cannot be read
  */
 export async function withNotaryPins(coverage: Coverage, dir: string): Promise<Coverage> {
-  if (coverage.source.kind !== "notary" || coverage.reason !== "flags" || coverage.pin !== undefined) return coverage;
+  const isOpen = coverage.reason === "flags" || coverage.reason === "policy";
+  if (coverage.source.kind !== "notary" || !isOpen || coverage.pin !== undefined) return coverage;
   const path = join(dir, "config.json");
   const config = await readRegularFile(path, MAX_CONFIG_BYTES);
   if (config === undefined) return coverage;
