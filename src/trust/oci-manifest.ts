@@ -55,11 +55,7 @@ export interface TrustManifest {
  * @param files content by name
  * @throws {FormatError} LIMIT_EXCEEDED
  */
-export async function buildTrustManifest(
-  files: ReadonlyMap<string, Bytes>,
-  kind: ConfigKind,
-  artifactType = TRUST_ARTIFACT_TYPE,
-): Promise<TrustManifest> {
+export async function buildTrustManifest(files: ReadonlyMap<string, Bytes>, kind: ConfigKind): Promise<TrustManifest> {
   const blobs: TrustBlob[] = [];
   const layers: Descriptor[] = [];
   let embedded = 0;
@@ -78,29 +74,40 @@ export async function buildTrustManifest(
     const list = names.map((name, index) => `${name} ${parts[index]!.length}`).join("\n");
     await add(concatBytes(parts), PACK_MEDIA_TYPE, { [PACK_ANNOTATION]: list });
   }
-  const config = CONFIGS[kind];
-  const configBytes = utf8Encode(config.text);
-  const configBlob = { digest: await digestBytes(configBytes), size: configBytes.length, bytes: configBytes };
-  const bytes = utf8Encode(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: MediaType.ociManifest,
-      ...(kind === "empty" ? { artifactType } : {}),
-      config: descriptorJson({
-        ...configBlob,
-        mediaType: config.mediaType,
-        ...(kind === "empty" && { data: configBytes }),
-      }),
-      layers: layers.map(descriptorJson),
-    }),
-  );
+  const config = await configBlob(kind);
+  const bytes = await artifactManifest(TRUST_ARTIFACT_TYPE, kind, layers);
   if (bytes.length > MAX_MANIFEST_BYTES) {
     throw new FormatError("LIMIT_EXCEEDED", `the manifest of the trust data would have ${bytes.length} bytes`, {
       hint: "Split the collection: registries take manifests of 4 MiB at most",
       details: { limit: MAX_MANIFEST_BYTES },
     });
   }
-  return { bytes, mediaType: MediaType.ociManifest, digest: await digestBytes(bytes), blobs: [configBlob, ...blobs] };
+  return { bytes, mediaType: MediaType.ociManifest, digest: await digestBytes(bytes), blobs: [config, ...blobs] };
+}
+
+/** The config that artifacts of trust data have: nothing, or an image's where a registry knows nothing else. */
+export async function configBlob(kind: ConfigKind): Promise<TrustBlob & { readonly mediaType: string }> {
+  const { mediaType, text } = CONFIGS[kind];
+  const bytes = utf8Encode(text);
+  return { mediaType, digest: await digestBytes(bytes), size: bytes.length, bytes };
+}
+
+/** The bytes of an artifact's manifest. */
+export async function artifactManifest(
+  artifactType: string,
+  kind: ConfigKind,
+  layers: readonly Descriptor[],
+): Promise<Bytes> {
+  const { bytes, ...config } = await configBlob(kind);
+  return utf8Encode(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: MediaType.ociManifest,
+      ...(kind === "empty" ? { artifactType } : {}),
+      config: descriptorJson({ ...config, ...(kind === "empty" && { data: bytes }) }),
+      layers: layers.map(descriptorJson),
+    }),
+  );
 }
 
 /** What clients read first comes first, and is embedded first. */

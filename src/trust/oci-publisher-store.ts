@@ -13,12 +13,18 @@ import { MediaType } from "../oci/types.ts";
 import { decodeMetadata } from "../tuf/metadata.ts";
 import { metadataFile } from "../tuf/names.ts";
 import type { MetadataFile } from "../tuf/publish-files.ts";
-import type { PublishedBase, TufPublisherStore } from "../tuf/publisher-store.ts";
+import type { Clock } from "../base/runtime.ts";
+import type { Coordination, PublishedBase, TufPublisherStore } from "../tuf/publisher-store.ts";
+import type { SigningKeys } from "../tuf/signing-keys.ts";
+import { ChangeLog } from "./oci-change-log.ts";
+import { OciCoordination } from "./oci-coordination.ts";
 import type { MetadataRequest } from "../tuf/repository.ts";
 import { roleOfFile } from "./oci-layout.ts";
 
 /** Uploads at once. */
 const PARALLEL = 8;
+/** Publishers that met wait up to so long before they try again. */
+const MAX_PAUSE_MS = 150;
 /** As for any metadata. */
 const MAX_FILE_BYTES = 128 * 1024 * 1024;
 
@@ -52,9 +58,13 @@ export class OciPublisherStore implements TufPublisherStore {
     await moveTrustTag(this.place, content, state);
   }
 
-  /** Publishers in one process need not get into each other's way. */
+  coordinate(signing: SigningKeys, now: Clock, signal: AbortSignal | undefined): Coordination {
+    return new OciCoordination({ log: new ChangeLog(this.place.store), signing, now, signal, pause });
+  }
+
+  /** Publishers of one process take turns; those of others are spread by chance. */
   async inTurn<T>(action: () => Promise<T>): Promise<T> {
-    const mine = this.turn.then(action);
+    const mine = this.turn.then(() => pause(Math.random() * MAX_PAUSE_MS)).then(action);
     this.turn = mine.catch(() => undefined);
     return mine;
   }
@@ -143,5 +153,11 @@ async function uploadBlobs(
 function conflict(location: string): TrustError {
   return new TrustError("TRUST_CONFLICT", `somebody else has published to ${location} meanwhile`, {
     hint: "Nothing was published; run the command again",
+  });
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds);
   });
 }

@@ -23,6 +23,8 @@ export class TufDraft {
   readonly dirty = new Set<string>();
   /** Roles that start again at a low version. */
   readonly reset = new Set<string>();
+  /** Versions to leave out: where publishers overwrite each other, others may have used them for what nobody sees now. */
+  leap = 0;
 
   constructor(base: PublishedCollection | undefined, root: Root) {
     this.base = base;

@@ -54,7 +54,8 @@ export function pendingOf(draft: TufDraft, now: Clock, versions: ReadonlyMap<str
     if (own === undefined) throw new InternalError(`the document of ${role} is to be signed and is not there`);
     const before = role === "root" ? draft.base?.root.signed.version : draft.base?.versionOf(role);
     const expires = expiryAfter(moment, periodsOf(own.type, draft.root, own));
-    const signed = { ...own, version: versions.get(role) ?? (before ?? 0) + 1, expires };
+    const leap = role === "root" ? 0 : draft.leap; // clients follow every single version of root
+    const signed = { ...own, version: versions.get(role) ?? (before ?? 0) + 1 + leap, expires };
     pending.set(role, { role, signed, message: signedMessage(signed), signatures: [] });
   }
   return pending;

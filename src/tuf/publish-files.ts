@@ -92,9 +92,9 @@ function isOld({ root }: TufDraft, signed: Signed, { now }: FilesOptions): boole
   return isDue(signed.expires, periodsOf(signed.type, root, signed), now());
 }
 
-function nextOf({ root }: TufDraft, { type, version }: Signed, { now, versions }: FilesOptions) {
+function nextOf({ root, leap }: TufDraft, { type, version }: Signed, { now, versions }: FilesOptions) {
   return {
-    version: versions?.get(type) ?? version + 1,
+    version: versions?.get(type) ?? version + 1 + leap,
     expires: expiryAfter(now(), periodsOf(type, root, undefined)),
   };
 }

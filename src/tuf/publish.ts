@@ -21,6 +21,8 @@ import type { TufStore } from "./store.ts";
 
 /** Rounds against faster publishers; each is a few milliseconds long. */
 const MAX_CONFLICTS = 50;
+/** Rounds of a publish with others, each of which brings in what was missing. */
+const MAX_ROUNDS = 500;
 /** Names that are tried to find one that was never used; a repository has some thousand versions in its life. */
 const MAX_USED_VERSIONS = 100_000;
 
@@ -69,21 +71,41 @@ export async function publishChanges(
   environment: PublishEnvironment,
   rules: PublishRules = {},
 ): Promise<Published> {
-  const round = async (): Promise<Published> => {
+  const turn = access.store.coordinate?.(environment.signing, environment.now, environment.signal);
+  const round = async (): Promise<Published | undefined> => {
     const base = await readBase(access, environment.signal);
     const draft = TufDraft.of(base);
-    await applyChanges(draft, await compute(draft));
+    const asked = await turn?.begin(draft);
+    if (asked?.isWaiting === true) return undefined;
+    if (asked?.documents !== undefined) {
+      return publishPending(access, draftOf(base, asked.documents), asked.documents, environment, rules);
+    }
+    if (turn === undefined) await applyChanges(draft, await compute(draft));
+    else if (asked?.isAsked === false) await turn.apply(draft, async () => compute(draft));
     const pending = pendingOf(draft, environment.now, await resetVersions(access.store, draft));
-    return publishPending(access, draft, await signAll(base, pending, environment.signing), environment, rules);
+    let signed: PendingSet | undefined;
+    const sign = async (): Promise<PendingSet> => (signed ??= await signAll(base, pending, environment.signing));
+    if ((await turn?.announce(sign)) === false) return undefined;
+    return publishPending(access, draft, await sign(), environment, rules);
   };
-  for (let attempt = 1; ; attempt++) {
+  const written: MetadataFile[] = [];
+  const warnings: string[] = [];
+  let conflicts = 0;
+  for (let attempt = 1; attempt <= MAX_ROUNDS; attempt++) {
     try {
       // the first round may wait for a passphrase, so it holds nobody up
-      return await (attempt === 1 ? round() : access.store.inTurn(round));
+      const published = await (attempt === 1 ? round() : access.store.inTurn(round));
+      if (published === undefined) continue;
+      written.push(...published.files);
+      warnings.push(...published.warnings);
+      // where others may have overwritten it, a publish is done when there is nothing left to do
+      if (turn === undefined || published.files.length === 0) return { ...published, files: written, warnings };
     } catch (error) {
-      if (errorCode(error) !== "TRUST_CONFLICT" || attempt >= MAX_CONFLICTS) throw error;
+      if (errorCode(error) !== "TRUST_CONFLICT" && turn?.failed(error) !== true) throw error;
+      if (++conflicts >= MAX_CONFLICTS) throw error;
     }
   }
+  throw neverQuiet(access);
 }
 
 /** Signs pending documents with what is at hand. @throws {TrustError} KEY_MISSING where that is not enough */
@@ -122,7 +144,9 @@ export async function publishPending(
   const repository = base?.repository ?? store.view?.() ?? store;
   const tried = await dryRun({ repository, anchor, draft, files, now: now(), lenient: rules.lenient });
   await store.publish(tried.files, base && { root: base.root.signed.version, timestamp: base.timestamp.bytes });
-  const collection = await readBack({ ...access, anchor }, tried.files, signal);
+  // a publisher among others looks again in its next round, and may find somebody else's state
+  const isLooped = store.coordinate !== undefined && base !== undefined;
+  const collection = isLooped ? base : await readBack({ ...access, anchor }, tried.files, signal);
   return { collection, files: tried.files, warnings: tried.warnings };
 }
 
@@ -207,5 +231,11 @@ async function firstUnused(store: TufPublisherStore, role: string): Promise<numb
   }
   throw new UsageError("USAGE", `${role} has used its first ${MAX_USED_VERSIONS} versions`, {
     hint: "Make a new collection",
+  });
+}
+
+function neverQuiet({ store }: PublishAccess): TrustError {
+  return new TrustError("TRUST_CONFLICT", `${store.location} was changed again and again by others`, {
+    hint: "What was published may be overwritten: look at the collection's status, and publish again",
   });
 }

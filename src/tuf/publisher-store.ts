@@ -1,7 +1,12 @@
 /** Where publishers write: a directory now, a registry too. */
 import type { Bytes } from "../base/bytes.ts";
+import type { Clock } from "../base/runtime.ts";
+import type { TufChange } from "./changes.ts";
+import type { TufDraft } from "./draft.ts";
+import type { PendingSet } from "./pending.ts";
 import type { MetadataFile } from "./publish-files.ts";
 import type { TufRepository } from "./repository.ts";
+import type { SigningKeys } from "./signing-keys.ts";
 
 /** The state that a publish was worked out from. */
 export interface PublishedBase {
@@ -31,6 +36,41 @@ export interface TufPublisherStore extends TufRepository {
    * on it: it saves many publishers at once from working for nothing.
    */
   inTurn<T>(action: () => Promise<T>): Promise<T>;
+  /** For places that cannot refuse a publish whose base is outdated. One for each publish. */
+  coordinate?(signing: SigningKeys, now: Clock, signal: AbortSignal | undefined): Coordination;
+}
+
+/**
+ * How publishers that may overwrite each other lose no update: each writes down what it wants before it publishes,
+ * brings into its own publish what others want, and goes on until a look at the place finds nothing missing.
+ */
+export interface Coordination {
+  /** Begins a round: brings what others want into the draft, and the own change where it was written down before. */
+  begin(draft: TufDraft): Promise<CoordinatedRound>;
+  /** Brings the own change into the draft, if this is the moment. */
+  apply(draft: TufDraft, compute: () => Promise<readonly TufChange[]>): Promise<void>;
+  /**
+   * Writes the own change down, before it is published.
+   *
+   * @param sign gives the documents to be published
+   * @returns false where it is better to begin another round
+   */
+  announce(sign: () => Promise<PendingSet>): Promise<boolean>;
+  /**
+   * Takes notice that a round came to nothing.
+   *
+   * @returns whether another one may succeed
+   */
+  failed(error: unknown): boolean;
+}
+
+export interface CoordinatedRound {
+  /** Documents that others have signed, to be published as they are, in a round of their own. */
+  readonly documents: PendingSet | undefined;
+  /** Whether the own change is in the draft, or published, already. */
+  readonly isAsked: boolean;
+  /** Whether somebody else is at it, who will publish the own change too. */
+  readonly isWaiting: boolean;
 }
 
 /**

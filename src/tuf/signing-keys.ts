@@ -23,13 +23,19 @@ export interface SigningKeys {
 
 /** The keys of a key store. */
 export function storedSigningKeys(store: KeyStore, passphrases: PassphraseProvider, location: string): SigningKeys {
+  const opened = new Map<string, Signer>(); // opening one is slow on purpose, and a publish signs several documents
   return {
     location,
     holds: async (key) => {
       const id = await canonicalKeyId(key);
       return (await store.list()).some((stored) => stored.id === id);
     },
-    open: async (key) => store.open(await canonicalKeyId(key), passphrases),
+    open: async (key) => {
+      const id = await canonicalKeyId(key);
+      const signer = opened.get(id) ?? (await store.open(id, passphrases));
+      if (signer !== undefined) opened.set(id, signer);
+      return signer;
+    },
   };
 }
 

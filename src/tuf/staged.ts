@@ -26,6 +26,7 @@ import {
 import type { PublishedCollection } from "./published.ts";
 import {
   checkAbsent,
+  publishChanges,
   publishPending,
   readBase,
   type ComputeChanges,
@@ -152,6 +153,7 @@ export async function publishStaged(
   const bytes = (await staging.read()) ?? nothingStaged(staging);
   const pending = decodeStaged(bytes);
   const base = await baseOf(access, environment.signal, pending);
+  const coordinate = access.store.coordinate?.bind(access.store);
   let published: Published;
   if (base !== undefined && isPublished(base, pending)) published = { collection: base, files: [], warnings: [] };
   else {
@@ -166,7 +168,12 @@ export async function publishStaged(
       });
     }
     if (base === undefined) await checkAbsent(access.store, environment.signal);
+    await coordinate?.(environment.signing, environment.now, environment.signal).announce(async () => pending);
     published = await publishPending(access, draftOf(base, pending), pending, environment);
+    if (coordinate !== undefined && base !== undefined) {
+      const { collection, warnings } = await publishChanges(access, () => [], environment); // until nothing is missing
+      published = { ...published, collection, warnings: [...published.warnings, ...warnings] };
+    }
   }
   await dropStaged(staging, bytes);
   return published;

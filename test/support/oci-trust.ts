@@ -27,6 +27,10 @@ export function memoryTrust(): TufTrustStore {
       anchors.set(keyOf(key), kept);
       return kept;
     },
+    remove: async (key) => {
+      anchors.delete(keyOf(key));
+      stores.delete(keyOf(key));
+    },
     openStore: (key) => {
       const store = stores.get(keyOf(key)) ?? memoryTufStore();
       stores.set(keyOf(key), store);
