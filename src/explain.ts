@@ -114,6 +114,7 @@ export async function explain(options: ExplainOptions): Promise<Explained> {
   } catch (error) {
     const refusal = draft.refused(error);
     if (draft.opened) return refusal;
+    if (await explainUnopened(options, draft)) return draft.refused(error);
     return { ...refusal, explanation: { ...refusal.explanation, status: await statusOf(options) } };
   }
 }
@@ -144,6 +145,20 @@ async function explainOpened(
     draft.checks.push(...checkTargetRules(trust.rules, facts));
   }
   draft.verified = binding.verified;
+}
+
+/** Where a delegated role is what cannot be relied on, everybody else's part can still be told. */
+async function explainUnopened({ trust, runtime, signal }: ExplainOptions, draft: Draft): Promise<boolean> {
+  if (draft.target === undefined) return false;
+  try {
+    const collection = await trust.source.open(trust.collection, { ...trust, names: [], signal });
+    draft.authorities = await collection.authorities(draft.target);
+    draft.open(collection, runtime.now());
+    return true;
+  } catch (error) {
+    if (error instanceof WasmToOciError && error.kind !== "interrupted") return false;
+    throw error;
+  }
 }
 
 /** A collection that cannot even be looked at leaves nothing to show; why it cannot be verified is known already. */

@@ -1,8 +1,15 @@
 /** Explanations of references that verify, and of every way in which they do not. */
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { InterruptedError, TransportError, TrustError } from "../src/base/errors.ts";
 import { explain, type Explained, type ExplainOptions } from "../src/explain.ts";
+import { openTufTrustDir } from "../src/node/tuf-source.ts";
 import type { CollectionStatus } from "../src/trust/administration.ts";
+import type { Coverage } from "../src/trust/coverage.ts";
+import { createTufSource } from "../src/trust/tuf-source.ts";
+import { NOW, TufSimulator } from "./support/tuf-repository.ts";
 import { failure, UseCase } from "./support/use-case.ts";
 
 let world: UseCase;
@@ -105,6 +112,31 @@ describe("explain", () => {
     const { explanation } = await ask({ trust });
     expect(explanation.refusal).toMatchObject({ code: "POLICY_REFUSED", details: { rule: "kinds" } });
     expect(explanation.checks.length).toBeGreaterThan(0);
+  });
+
+  it("shows the other roles where a delegated one cannot be relied on", async () => {
+    const repository = await TufSimulator.create();
+    await repository.delegate("targets", "team", { paths: ["*"] });
+    await repository.publish("team", "targets");
+    repository.files.delete("2.team.json");
+    const trust: Coverage = {
+      source: createTufSource({
+        repository: repository.repository,
+        runtime: { ...world.runtime, now: () => NOW },
+        trust: openTufTrustDir(await mkdtemp(join(tmpdir(), "explain-"))),
+        anchor: repository.anchor,
+      }),
+      collection: "team/app",
+      prefix: "",
+      reason: "pin",
+      firstUse: "refuse",
+    };
+    const { explanation } = await ask({ trust });
+    expect(explanation.refusal?.code).toBe("TRUST_WITHHELD");
+    expect(explanation.authorities.map(({ role, state }) => [role, state])).toEqual([
+      ["targets", "silent"],
+      ["team", "unusable"],
+    ]);
   });
 
   it("ends where it is interrupted", async () => {
