@@ -27,12 +27,14 @@ export interface SourceTrustOptions {
   readonly openState?: ((files: ReadonlyMap<string, Bytes>) => TrustSource) | undefined;
   /** Where the source's trust data is; the source itself unless told. */
   readonly trustSource?: ContentStore | undefined;
+  /** Trust data that comes from elsewhere and is to go along. */
+  readonly carried?: Pick<PublishedState, "files"> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 export interface SourceTrust {
   /** What will be written; undefined where there is none, or none that can be copied. */
-  readonly state: PublishedState | undefined;
+  readonly state: Pick<PublishedState, "files"> | undefined;
   /** True where the source is verified by trust data of another place. */
   readonly elsewhere: boolean;
   readonly name: string | undefined;
@@ -54,7 +56,8 @@ export interface SourceTrust {
 export async function readSourceTrust(options: SourceTrustOptions): Promise<SourceTrust> {
   const { trust, runtime, source, signal } = options;
   const travels = trust === undefined || trust.source.kind === "oci" || trust.source.kind === "bundle";
-  const state = travels ? await readTrustState(options.trustSource ?? source, { signal }) : undefined;
+  const state =
+    options.carried ?? (travels ? await readTrustState(options.trustSource ?? source, { signal }) : undefined);
   if (trust === undefined) return unverified(options, state);
   const isOurs = state !== undefined || trust.source.kind === "oci";
   const opened = (isOurs ? options.openState?.(state?.files ?? new Map()) : undefined) ?? trust.source;
@@ -75,7 +78,7 @@ export async function readSourceTrust(options: SourceTrustOptions): Promise<Sour
 
 async function unverified(
   { runtime, reference }: SourceTrustOptions,
-  state: PublishedState | undefined,
+  state: Pick<PublishedState, "files"> | undefined,
 ): Promise<SourceTrust> {
   const message = `${formatTagged(reference)} is copied unverified: nobody's signature was checked`;
   const notes = [{ code: "unverified", message }];

@@ -20,9 +20,22 @@ export interface LayoutArchiveOutput {
   discard(): Promise<void>;
 }
 
-/** @throws {StorageError} FILE_NOT_FOUND, STORAGE_DENIED @throws {FormatError} LAYOUT_INVALID for what is there already */
-export async function createLayoutArchive(path: string): Promise<LayoutArchiveOutput> {
-  const former = await openFormer(path);
+export interface LayoutArchiveOptions {
+  /** Begin with nothing: an archive that is there already is replaced. */
+  readonly fresh?: boolean | undefined;
+}
+
+/**
+ * Begins an archive.
+ *
+ * @throws {StorageError} FILE_NOT_FOUND, STORAGE_DENIED
+ * @throws {FormatError} LAYOUT_INVALID for what is there already
+ */
+export async function createLayoutArchive(
+  path: string,
+  options: LayoutArchiveOptions = {},
+): Promise<LayoutArchiveOutput> {
+  const former = options.fresh === true ? undefined : await openFormer(path);
   let folder: string;
   try {
     folder = await mkdtemp(join(dirname(path), `.${basename(path).slice(0, 100)}.`));

@@ -45,6 +45,8 @@ interface Place {
 export interface LayoutArchive extends LayoutFiles {
   /** Every blob with its length, in the archive's order. */
   readonly blobs: ReadonlyMap<Digest, number>;
+  /** Files that other tools add, and that are not read. */
+  readonly extras: readonly string[];
   close(): Promise<void>;
 }
 
@@ -76,6 +78,7 @@ export async function openLayoutArchive(path: string): Promise<LayoutArchive> {
 class ArchiveFiles implements LayoutArchive {
   readonly location: string;
   readonly blobs: ReadonlyMap<Digest, number>;
+  readonly extras: readonly string[];
   private readonly handle: FileHandle;
   private readonly table: ReadonlyMap<string, Place>;
 
@@ -83,6 +86,7 @@ class ArchiveFiles implements LayoutArchive {
     this.location = `oci-archive:${path}`;
     this.handle = handle;
     this.table = table;
+    this.extras = [...table.keys()].filter((name) => IGNORED.has(name));
     this.blobs = new Map([...table].flatMap(([name, { size }]) => [[blobOf(name), size] as const]).filter(isBlob));
   }
 

@@ -9,7 +9,7 @@ import { FormatError } from "../base/errors.ts";
 import { isJsonObject, parseJson, type JsonObject } from "../base/json.ts";
 import { parseManifest } from "./manifest.ts";
 import { isTag } from "./reference.ts";
-import { MediaType, type Descriptor } from "./types.ts";
+import { MediaType, type Annotations, type Descriptor } from "./types.ts";
 
 /** The name of an entry; most tools write a tag here. */
 export const REF_NAME = "org.opencontainers.image.ref.name";
@@ -19,21 +19,32 @@ export const FULL_NAME = "io.containerd.image.name";
 /** What stands in `oci-layout`. */
 export const LAYOUT_MARKER = '{"imageLayoutVersion":"1.0.0"}';
 
-/** Gives the tag of an entry; undefined where it has none that counts here. */
-export type TagOf = (entry: Descriptor) => string | undefined;
+/** How the entries of an index stand for tags. */
+export interface LayoutNames {
+  /** The tag of an entry; undefined where it has none that counts here. */
+  tagOf(entry: Descriptor): string | undefined;
+  /** The annotations that give an entry a tag. */
+  annotationsOf(tag: string): Annotations;
+}
 
 /** The tags of a layout by itself. */
-export const plainTag: TagOf = ({ annotations }) => {
-  const name = annotations?.[REF_NAME];
-  return name !== undefined && isTag(name) ? name : undefined;
+export const PLAIN_NAMES: LayoutNames = {
+  tagOf({ annotations }) {
+    const name = annotations?.[REF_NAME];
+    return name !== undefined && isTag(name) ? name : undefined;
+  },
+  annotationsOf: (tag) => ({ [REF_NAME]: tag }),
 };
 
-/** The tags of one repository, in a layout that holds several. */
-export function tagInRepository(repository: string): TagOf {
-  return ({ annotations }) => {
-    const name = annotations?.[FULL_NAME] ?? "";
-    const tag = name.startsWith(`${repository}:`) ? name.slice(repository.length + 1) : "";
-    return isTag(tag) ? tag : undefined;
+/** The tags of one repository, e.g. `ghcr.io/acme/app`, in a layout that holds several. */
+export function namesInRepository(repository: string): LayoutNames {
+  return {
+    tagOf({ annotations }) {
+      const name = annotations?.[FULL_NAME] ?? "";
+      const tag = name.startsWith(`${repository}:`) ? name.slice(repository.length + 1) : "";
+      return isTag(tag) ? tag : undefined;
+    },
+    annotationsOf: (tag) => ({ [FULL_NAME]: `${repository}:${tag}`, [REF_NAME]: `${repository}:${tag}` }),
   };
 }
 
@@ -61,8 +72,8 @@ export class LayoutIndex {
   }
 
   /** Finds the one entry of a tag. @throws {FormatError} LAYOUT_INVALID where several manifests have it */
-  tagged(tag: string, tagOf: TagOf): Descriptor | undefined {
-    const found = this.entries.filter((entry) => tagOf(entry) === tag);
+  tagged(tag: string, names: LayoutNames): Descriptor | undefined {
+    const found = this.entries.filter((entry) => names.tagOf(entry) === tag);
     if (found.every(({ digest }) => digest === found[0]?.digest)) return found[0];
     throw new FormatError(
       "LAYOUT_INVALID",
@@ -84,17 +95,24 @@ export class LayoutIndex {
   }
 
   /** Makes a tag name a manifest; the one that it named before stays, without the name. */
-  withTag(entry: Descriptor, tag: string): LayoutIndex {
-    const named = { ...entry, annotations: { [REF_NAME]: tag } };
-    const others = this.pairs().flatMap(([descriptor, raw]): [Descriptor, JsonObject][] => {
-      if (plainTag(descriptor) !== tag)
-        return descriptor.digest === entry.digest && plainTag(descriptor) === undefined ? [] : [[descriptor, raw]];
-      const still =
-        descriptor.digest === entry.digest ||
-        this.entries.some((other) => other !== descriptor && other.digest === descriptor.digest);
-      return still ? [] : [pair(withoutName(descriptor))];
-    });
-    return this.with([...others, pair(named)]);
+  withTag(entry: Descriptor, tag: string, names: LayoutNames): LayoutIndex {
+    const kept: [Descriptor, JsonObject][] = [];
+    for (const [descriptor, raw] of this.pairs()) {
+      const isSame = descriptor.digest === entry.digest;
+      const isNamed =
+        descriptor.annotations?.[REF_NAME] !== undefined || descriptor.annotations?.[FULL_NAME] !== undefined;
+      if (names.tagOf(descriptor) !== tag) {
+        if (!isSame || isNamed) kept.push([descriptor, raw]);
+      } else if (!isSame && this.entries.filter(({ digest }) => digest === descriptor.digest).length === 1) {
+        kept.push(pair(withoutName(descriptor)));
+      }
+    }
+    return this.with([...kept, pair({ ...entry, annotations: names.annotationsOf(tag) })]);
+  }
+
+  /** The index with other entries. */
+  withEntries(entries: readonly Descriptor[]): LayoutIndex {
+    return this.with(entries.map(pair));
   }
 
   /** The index as bytes, always the same for the same entries. */

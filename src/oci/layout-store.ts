@@ -19,7 +19,7 @@ import type { StreamBody } from "../base/http.ts";
 import { escapeUntrusted } from "../base/untrusted-text.ts";
 import type { UploadOptions, UploadResult } from "./blobs.ts";
 import type { BlobStore, ContentStore, ManifestStore, ReferrerStore, TagStore } from "./content-store.ts";
-import { LayoutIndex, plainTag, type TagOf } from "./layout-index.ts";
+import { LayoutIndex, PLAIN_NAMES, type LayoutNames } from "./layout-index.ts";
 import { MAX_MANIFEST_BYTES, parseManifest } from "./manifest.ts";
 import { describeManifest } from "./manifest-descriptor.ts";
 import type { ManifestHead } from "./manifests.ts";
@@ -50,17 +50,17 @@ export interface LayoutFiles {
 export interface LayoutStoreOptions {
   readonly createHasher: CreateHasher;
   /** Which names count as tags; those of the layout itself unless told. */
-  readonly tagOf?: TagOf | undefined;
+  readonly names?: LayoutNames | undefined;
   /** For people; the layout's location unless told. */
   readonly name?: string | undefined;
 }
 
 /** Makes the store of a layout. Nothing is read yet. */
 export function layoutStore(files: LayoutFiles, options: LayoutStoreOptions): ContentStore {
-  const { name = files.location, tagOf = plainTag, createHasher } = options;
+  const { name = files.location, names = PLAIN_NAMES, createHasher } = options;
   const blobs = new LayoutBlobs(files, createHasher);
-  const manifests = new LayoutManifests(files, blobs, tagOf, name);
-  return { name, blobs, manifests, tags: layoutTags(files, tagOf), referrers: new LayoutReferrers(manifests, files) };
+  const manifests = new LayoutManifests(files, blobs, names, name);
+  return { name, blobs, manifests, tags: layoutTags(files, names), referrers: new LayoutReferrers(manifests, files) };
 }
 
 class LayoutBlobs implements BlobStore {
@@ -123,13 +123,13 @@ class LayoutBlobs implements BlobStore {
 class LayoutManifests implements ManifestStore {
   private readonly files: LayoutFiles;
   private readonly blobs: LayoutBlobs;
-  private readonly tagOf: TagOf;
+  private readonly names: LayoutNames;
   private readonly name: string;
 
-  constructor(files: LayoutFiles, blobs: LayoutBlobs, tagOf: TagOf, name: string) {
+  constructor(files: LayoutFiles, blobs: LayoutBlobs, names: LayoutNames, name: string) {
     this.files = files;
     this.blobs = blobs;
-    this.tagOf = tagOf;
+    this.names = names;
     this.name = name;
   }
 
@@ -156,7 +156,7 @@ class LayoutManifests implements ManifestStore {
   async tag(bytes: Uint8Array, mediaType: string, tag: string): Promise<void> {
     if (!isTag(tag)) throw notAReference(tag);
     const entry = await this.write(bytes, mediaType, await digestBytes(bytes));
-    await this.update((index) => index.withTag(entry, tag));
+    await this.update((index) => index.withTag(entry, tag, this.names));
   }
 
   async index(): Promise<LayoutIndex> {
@@ -166,7 +166,7 @@ class LayoutManifests implements ManifestStore {
   private entry(index: LayoutIndex, reference: string): Descriptor | undefined {
     if (isDigest(reference)) return index.find(reference);
     if (!isTag(reference)) throw notAReference(reference);
-    return index.tagged(reference, this.tagOf);
+    return index.tagged(reference, this.names);
   }
 
   private async write(bytes: Uint8Array, mediaType: string, digest: Digest): Promise<Descriptor> {
@@ -207,7 +207,7 @@ class LayoutReferrers implements ReferrerStore {
       const manifest = await this.manifests.get(entry.digest);
       if (manifest?.content.subject?.digest === digest) found.set(entry.digest, describeManifest(manifest));
     }
-    const listed = index.tagged(referrersTag(digest), plainTag) && (await this.manifests.get(referrersTag(digest)));
+    const listed = await this.manifests.get(referrersTag(digest));
     if (listed?.content.kind === "index") {
       for (const entry of listed.content.manifests) if (!found.has(entry.digest)) found.set(entry.digest, entry);
     }
@@ -223,11 +223,11 @@ class LayoutReferrers implements ReferrerStore {
   }
 }
 
-function layoutTags(files: LayoutFiles, tagOf: TagOf): TagStore {
+function layoutTags(files: LayoutFiles, names: LayoutNames): TagStore {
   return {
     async *list() {
       const { entries } = await LayoutIndex.parse(await files.readIndex());
-      yield* new Set(entries.flatMap((entry) => tagOf(entry) ?? []));
+      yield* new Set(entries.flatMap((entry) => names.tagOf(entry) ?? []));
     },
   };
 }
