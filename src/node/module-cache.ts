@@ -6,7 +6,7 @@ import { constants, type Dirent } from "node:fs";
 import { lstat, mkdir, open, readdir, rm, type FileHandle } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { ownBytes, type Bytes } from "../base/bytes.ts";
+import { concatBytes, type Bytes } from "../base/bytes.ts";
 import { digestAlgorithm, digestHex, type Digest } from "../base/digest.ts";
 import { errorCode, errorMessage } from "../base/errors.ts";
 import type { CacheEntry, ContentCache } from "../content-cache.ts";
@@ -100,7 +100,7 @@ class ModuleCache implements ContentCache {
       await markUsed(path);
       const chunks: Uint8Array[] = [];
       for await (const chunk of hashedAgain(blob, digest)) chunks.push(chunk);
-      return ownBytes(Buffer.concat(chunks));
+      return concatBytes(chunks);
     } catch (error) {
       await this.remove(path, error);
       return undefined;

@@ -244,7 +244,7 @@ function byReference(a: { readonly reference: string }, b: { readonly reference:
 
 function lockInvalid(name: string, message: string, cause?: unknown): FormatError {
   return new FormatError("LOCK_INVALID", `the lockfile ${name} cannot be used: ${message}`, {
-    hint: "Restore it from version control, or remove the entry and lock it again: wasm-to-oci lock REFERENCE",
+    hint: "Restore it from version control; after a merge with conflicts, or without a bad entry, run `wasm-to-oci lock`",
     cause,
   });
 }
