@@ -1,9 +1,11 @@
 /** What the bundle commands have in common: a bundle that is open, and what its modules are verified against. */
+import { join } from "node:path";
 import { FormatError, TrustError, UsageError } from "../base/errors.ts";
 import { utf8Encode, type Bytes } from "../base/bytes.ts";
 import { Bundle, type BundledTrust } from "../bundle.ts";
 import { openBundleTrust } from "../node/bundle-trust.ts";
 import { nodeHasher } from "../node/hasher.ts";
+import { openPolicyFile, openPolicyIfThere, POLICY_FILE, type LoadedPolicy } from "../node/policy-file.ts";
 import { openLayoutArchive } from "../node/layout-archive.ts";
 import { formatReference } from "../oci/reference.ts";
 import { repositoryName, taggedReference, type TaggedReference } from "../oci/tagged-reference.ts";
@@ -63,6 +65,7 @@ export interface BundleCoverageOptions {
   readonly gun: string | undefined;
   readonly root?: string | undefined;
   readonly asOf?: Date | undefined;
+  readonly policy?: string | undefined;
 }
 
 /** A module's coverage by the bundle's own trust data, and that data. */
@@ -94,10 +97,12 @@ export async function bundleCoverage(
     });
   }
   const pins = await session.pins.list();
+  const dir = trustDirectory(context, options.dir);
+  const policy = await (await policyOf(dir, options))?.apply(repository);
   const pinned = matchPin(pins, repository)?.entry.source;
   const anchor = options.root === undefined ? undefined : await rootFile(options.root, trust);
   const source = await openBundleTrust({
-    dir: trustDirectory(context, options.dir),
+    dir,
     trust,
     location: bundle.location,
     runtime: session.runtime,
@@ -110,13 +115,15 @@ export async function bundleCoverage(
   const covered = coverRepository({
     repository,
     pins,
+    policy,
     source,
     pin,
     collection,
+    freshness: { mode: "offline" }, // what a policy has to say about that, it says now; nothing stored is meant
     allowFirstUse: false,
     openSource: () => source,
   });
-  const isCovered = pinned !== undefined || pin !== undefined || anchor !== undefined;
+  const isCovered = policy !== undefined || pinned !== undefined || pin !== undefined || anchor !== undefined;
   return { trust, coverage: isCovered ? covered : undefined };
 }
 
@@ -125,6 +132,11 @@ async function rootFile(path: string, trust: BundledTrust): Promise<Bytes> {
   throw new UsageError("USAGE", "a root file vouches for TUF collections, and this one is Notary's", {
     hint: "Pin its root key with --root-fingerprint",
   });
+}
+
+/** The policy that is named, or the trust directory's own if it has one. */
+function policyOf(dir: string, { policy }: BundleCoverageOptions): Promise<LoadedPolicy | undefined> {
+  return policy === undefined ? openPolicyIfThere(join(dir, POLICY_FILE)) : openPolicyFile(policy);
 }
 
 /** @throws {TrustError} FIRST_USE_REFUSED */

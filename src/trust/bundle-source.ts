@@ -12,6 +12,7 @@ export function bundleSource(inner: Pick<TrustSource, "isKnown" | "open">, locat
   return {
     kind: "bundle",
     location,
+    // it is read as a repository is: "offline" would mean what is stored on this machine
     open: (collection: string, options: OpenOptions): Promise<TrustedCollection> =>
       inner.open(collection, { ...options, freshness: undefined }),
     isKnown: (collection) => inner.isKnown(collection),

@@ -5,7 +5,7 @@ import { defineCommand } from "../command.ts";
 import { argument, nonEmpty, value } from "../options.ts";
 import { checkLines, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
-import { collectionOptions, directoryOptions, outputOptions, rootKeyOptions } from "../shared-options.ts";
+import { collectionOptions, directoryOptions, outputOptions, rootKeyOptions, pinOptions } from "../shared-options.ts";
 import { sayFreshness } from "./bundle-verify.ts";
 
 export const bundleExtractCommand = defineCommand({
@@ -13,6 +13,7 @@ export const bundleExtractCommand = defineCommand({
   options: {
     out: value("-o, --out, --output FILE", "where to write the module", nonEmpty, { initial: "module.wasm" }),
     ...rootKeyOptions,
+    policy: pinOptions.policy,
     root: value("--root FILE", "trust this root file (TUF)", nonEmpty),
     asOf: asOfOption,
     ...collectionOptions,

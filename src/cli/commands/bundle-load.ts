@@ -13,6 +13,7 @@ import {
   outputOptions,
   registryOptions,
   rootKeyOptions,
+  pinOptions,
 } from "../shared-options.ts";
 
 const REST = "{rest}";
@@ -25,6 +26,7 @@ export const bundleLoadCommand = defineCommand({
   },
   options: {
     ...rootKeyOptions,
+    policy: pinOptions.policy,
     ...registryOptions,
     ...collectionOptions,
     ...directoryOptions,

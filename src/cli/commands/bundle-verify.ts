@@ -8,7 +8,7 @@ import { defineCommand, type Context } from "../command.ts";
 import { argument, nonEmpty, value, variadic } from "../options.ts";
 import { checkLines, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
-import { collectionOptions, directoryOptions, outputOptions, rootKeyOptions } from "../shared-options.ts";
+import { collectionOptions, directoryOptions, outputOptions, rootKeyOptions, pinOptions } from "../shared-options.ts";
 
 export const bundleVerifyCommand = defineCommand({
   arguments: {
@@ -17,6 +17,7 @@ export const bundleVerifyCommand = defineCommand({
   },
   options: {
     ...rootKeyOptions,
+    policy: pinOptions.policy,
     root: value("--root FILE", "trust this root file (TUF)", nonEmpty),
     asOf: asOfOption,
     ...collectionOptions,
