@@ -2,6 +2,8 @@
  * Pull: trust metadata and manifest are fetched side by side; the module is downloaded while metadata is
  * still being checked; one pass hashes and writes; the output is committed after everything has matched.
  */
+import { isWorthFetching, mayBeUnsigned, requireAllowedArtifact, requireAllowedModule } from "./apply-rules.ts";
+import type { Approvals } from "./approve-contract.ts";
 import { UsageError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
@@ -33,6 +35,8 @@ export interface PullOptions {
   readonly output: ModuleOutput;
   /** What to verify against. Undefined: deliver unverified, and say so in the report. */
   readonly trust?: Coverage | undefined;
+  /** What was approved, where a policy wants wider contracts approved. What is locked was approved then. */
+  readonly approvals?: Approvals | undefined;
   /** What was verified before: looked into before the registry is asked for a module, and added to. */
   readonly cache?: ContentCache | undefined;
   /** Ask nobody: trust data as it is stored (`trust.freshness` says so too), everything else out of the cache. */
@@ -86,7 +90,7 @@ export async function pull(options: PullOptions): Promise<VerificationReport> {
     const run = { options, reference, content: storedContent(cache, registry), download, manifests: [] };
     const report = await (trust === undefined ? pullUnverified(run) : pullVerified(run, trust));
     await output.commit();
-    if (vouched) await keep(run, report);
+    if (lock !== undefined || report.verified !== "none") await keep(run, report);
     return withCacheNote(report, cache);
   } catch (error) {
     await download.stop();
@@ -106,24 +110,29 @@ function checkLockUse(reference: TaggedReference, lock: PullLock | undefined, tr
   });
 }
 
-async function pullUnverified(run: Run): Promise<VerificationReport> {
+async function pullUnverified(run: Run, trust?: Coverage): Promise<VerificationReport> {
   const { options, reference, content, download } = run;
   const { lock, signal } = options;
+  const name = formatTagged(reference);
   const found = await (lock === undefined
     ? findArtifact(content, reference.digest ?? reference.tag, signal)
     : lockedArtifact(lock.module, content, signal, keepIn(run)));
   if (found === undefined) throw notInRegistry(reference);
   if (found.module === undefined) throw found.fault;
-  const { digest, size, sha512 } = await download.complete(content, found.module, signal);
+  const early = requireAllowedArtifact(trust?.rules, name, found);
+  const module = await download.complete(content, found.module, signal);
+  const { digest, size, sha512 } = module;
   if (lock !== undefined) requireLockedBytes(lock.module, sha512);
-  const name = formatTagged(reference);
+  const late = await requireAllowedModule(trust?.rules, name, module);
+  const { checks, notes } = trust === undefined ? unverifiedAccount(name, lock) : unsignedAccount(name, trust);
   return {
     reference: name,
     verified: "none",
     module: { digest, size },
     artifact: { digest: found.digest, format: found.format },
     trust: undefined,
-    ...unverifiedAccount(name, lock),
+    checks: [...checks, ...early, ...late],
+    notes,
   };
 }
 
@@ -143,10 +152,30 @@ function unverifiedAccount(name: string, lock: PullLock | undefined): { checks: 
   };
 }
 
+/** A policy has said what to do where nobody has signed anything. Whether somebody has was asked, and answered. */
+function unsignedAccount(name: string, { collection, source, rules }: Coverage): { checks: Check[]; notes: Note[] } {
+  const accepted = rules?.missing === "accept";
+  const message =
+    `${name} was delivered unverified: there is no trust data for ${collection} at ${source.location}, ` +
+    `which ${rules?.origin ?? "the policy"} ${accepted ? "accepts" : "allows with a warning"}`;
+  return {
+    checks: [{ check: "registry-digests", detail: "manifest and module are what their digests say" }],
+    notes: [{ code: accepted ? "unverified-accepted" : "unverified", message }],
+  };
+}
+
 async function pullVerified(run: Run, trust: Coverage): Promise<VerificationReport> {
   const { options, reference, content, download } = run;
   const { lock, signal } = options;
-  const resolved = await resolve(run, trust);
+  let resolved: ResolvedModule;
+  try {
+    resolved = await resolve(run, trust);
+  } catch (error) {
+    if (lock === undefined && options.offline !== true && (await mayBeUnsigned(trust, error))) {
+      return pullUnverified(run, trust);
+    }
+    throw error;
+  }
   if (lock?.mode === "locked") {
     await requireLocked(resolved, lock.module, content, repositoryName(reference), signal);
   }
@@ -162,8 +191,10 @@ function resolve(run: Run, trust: Coverage): Promise<ResolvedModule> {
   const onManifest = keepIn(run);
   if (lock?.mode === "frozen") return resolveLocked({ reference, trust, content, onManifest, signal }, lock.module);
   if (offline === true) return resolveOffline({ reference, trust, content, signal });
-  const onFound = ({ module }: FoundArtifact): void => {
-    if (module !== undefined && module.size <= MAX_SPECULATIVE_BYTES) download.begin(content, module, signal);
+  const onFound = (found: FoundArtifact): void => {
+    const { module } = found;
+    if (module === undefined || module.size > MAX_SPECULATIVE_BYTES || !isWorthFetching(trust.rules, found)) return;
+    download.begin(content, module, signal);
   };
   return resolveReference({ reference, trust, content, onFound, onManifest, signal });
 }

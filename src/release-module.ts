@@ -1,8 +1,11 @@
 /** The end of every verified pull: one pass over the module's bytes, the last checks, and the report. */
+import { requireAllowedModule, requireAllowedTarget } from "./apply-rules.ts";
+import { requireApprovedModule, requireApprovedTarget, type Approvals, type Asking } from "./approve-contract.ts";
 import type { Runtime } from "./base/runtime.ts";
 import { checkContract, type CheckedContract } from "./check-contract.ts";
 import { checkModule } from "./check-module.ts";
 import type { BlobAddress, Download } from "./download.ts";
+import { repositoryName, taggedReference } from "./oci/tagged-reference.ts";
 import type { ReadableContent } from "./stored-content.ts";
 import type { Binding, FoundArtifact } from "./trust/binding.ts";
 import type { Coverage } from "./trust/coverage.ts";
@@ -22,22 +25,51 @@ export interface ResolvedModule {
   readonly found: FoundArtifact | undefined;
 }
 
+export interface ReleaseOptions {
+  readonly runtime: Runtime;
+  readonly approvals?: Approvals | undefined;
+  /** What is locked was approved when it was locked. */
+  readonly lock?: unknown;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /**
  * Downloads a module and checks it against everything that was signed. The caller commits.
  *
- * @throws {TrustError} TARGET_MISMATCH, CONTRACT_MISMATCH
+ * @throws {TrustError} TARGET_MISMATCH, CONTRACT_MISMATCH, POLICY_REFUSED, CONTRACT_WIDENED
  */
 export async function releaseModule(
   resolved: ResolvedModule,
   download: Download,
   content: ReadableContent,
-  { runtime, signal }: { readonly runtime: Runtime; readonly signal?: AbortSignal | undefined },
+  options: ReleaseOptions,
 ): Promise<VerificationReport> {
   const { name, target, binding } = resolved;
+  const { runtime, signal } = options;
+  const allowed = requireAllowedTarget(resolved);
+  const asking = askingOf(resolved, options);
+  if (asking !== undefined) await requireApprovedTarget(asking, target);
   const module = await download.complete(content, binding.blob, signal);
   checkModule(binding.module, module, name, target);
   const contract = await checkContract(target, module.scan, name);
-  return reportOf(resolved, module, contract, runtime.now());
+  allowed.push(...(await requireAllowedModule(resolved.trust.rules, name, module)));
+  const approved = asking === undefined ? [] : [await requireApprovedModule(asking, module.scan)];
+  return reportOf(
+    resolved,
+    module,
+    { ...contract, checks: [...contract.checks, ...allowed, ...approved] },
+    runtime.now(),
+  );
+}
+
+/** Whether a wider contract needs somebody's approval here. */
+function askingOf(
+  { name, trust, collection }: ResolvedModule,
+  { approvals, lock }: ReleaseOptions,
+): Asking | undefined {
+  if (trust.rules?.widening !== "approve" || lock !== undefined) return undefined;
+  const repository = repositoryName(taggedReference(name));
+  return { repository, collection: collection.name, reference: name, approvals };
 }
 
 function reportOf(

@@ -4,6 +4,7 @@ import { TrustError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
 import type { ContentCache } from "./content-cache.ts";
+import { requireAllowedFile } from "./apply-rules.ts";
 import { checkContract } from "./check-contract.ts";
 import { checkModule } from "./check-module.ts";
 import { findArtifact } from "./find-artifact.ts";
@@ -38,7 +39,7 @@ export interface VerifyOptions {
 /**
  * Verifies a module that is at hand.
  *
- * @throws {TrustError} TARGET_MISMATCH where the file is not what was signed; TARGET_NOT_FOUND, METADATA_EXPIRED, …
+ * @throws {TrustError} TARGET_MISMATCH where the file is not what was signed; POLICY_REFUSED, TARGET_NOT_FOUND, …
  * @throws {FormatError} WASM_INVALID where the file is no module
  * @example
  * ```ts
@@ -61,6 +62,7 @@ export async function verify(options: VerifyOptions): Promise<VerificationReport
   const target = findSigned(trust, collection, reference, module);
   const fileCheck = await checkFile(options, reference, target, module, name);
   const { contract, ...kept } = await checkContract(target, module, name);
+  const allowed = await requireAllowedFile(trust.rules, name, target, module);
   return {
     reference: name,
     verified: "module",
@@ -68,7 +70,7 @@ export async function verify(options: VerifyOptions): Promise<VerificationReport
     artifact: undefined,
     trust: trustReport(trust, collection, target),
     contract,
-    checks: [...trustChecks(trust, collection, target), fileCheck, ...kept.checks],
+    checks: [...trustChecks(trust, collection, target), fileCheck, ...kept.checks, ...allowed],
     notes: [...trustNotes(collection, options.runtime.now()), ...knowledgeNotes(trust, collection), ...kept.notes],
   };
 }

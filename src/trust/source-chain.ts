@@ -44,7 +44,8 @@ class SourceChain implements TrustSource {
         this.current = source;
         return warnings.length === 0 ? opened : withWarnings(opened, warnings);
       } catch (error) {
-        if (!(error instanceof WasmToOciError) || error.kind !== "network") throw error;
+        if (!(error instanceof WasmToOciError) || error.kind !== "network")
+          throw isAbsence(error) ? (first ?? error) : error;
         first ??= error;
         warnings.push(`${source.location} could not be reached, so another place was asked: ${error.message}`);
       }
@@ -60,6 +61,11 @@ class SourceChain implements TrustSource {
   publish(collection: string, edit: EditTargets, options: PublishOptions): Promise<PublishResult> {
     return this.sources[0]!.publish(collection, edit, options);
   }
+}
+
+/** That a mirror has nothing does not say that there is nothing: the place before it could not be asked. */
+function isAbsence(error: unknown): boolean {
+  return error instanceof WasmToOciError && (error.code === "TRUST_NOT_FOUND" || error.code === "TRUST_WITHHELD");
 }
 
 function withWarnings(opened: TrustedCollection, warnings: readonly string[]): TrustedCollection {

@@ -71,6 +71,12 @@ describe("several places of one collection", () => {
     expect(mirror.opened).toBe(0);
   });
 
+  it("do not pass for empty where a mirror is and the first one could not be asked", async () => {
+    first.failOpen = new TransportError("NETWORK", "no route");
+    mirror.collections.clear();
+    await expect(chainSources(first, mirror).open(NAME, refuse)).rejects.toMatchObject({ code: "NETWORK" });
+  });
+
   it("fail as the first one did where none can be reached", async () => {
     first.failOpen = new TransportError("TIMEOUT", "silence");
     mirror.failOpen = new TransportError("NETWORK", "no route");
