@@ -13,7 +13,7 @@ import { TufDraft } from "../tuf/draft.ts";
 import type { TufKey } from "../tuf/keys.ts";
 import { DAY_MS, type Periods } from "../tuf/periods.ts";
 import type { ComputeChanges, Published } from "../tuf/publish.ts";
-import { revocation } from "../tuf/repair.ts";
+import { onceEach, revocation } from "../tuf/repair.ts";
 import { TOP_LEVEL_ROLES, type MetadataType } from "../tuf/schema.ts";
 import { canSign, storedSigningKeys, type SigningKeys } from "../tuf/signing-keys.ts";
 import type { StagedReview } from "../tuf/staged.ts";
@@ -198,12 +198,13 @@ export class TufAdministration implements Administration {
   async refresh(collection: string, { withinDays, ...reach }: RepairOptions): Promise<Refreshed> {
     const { publisher } = this.writable();
     const limit = this.options.now().getTime() + (withinDays ?? 0) * DAY_MS;
+    const isFirst = onceEach();
     const published = await publisher.change(
       collection,
       ({ base }) => {
         if (withinDays === undefined || base === undefined) return [];
         const online = [base.snapshot.signed, base.timestamp.signed];
-        const due = online.filter(({ expires }) => expires.getTime() <= limit);
+        const due = online.filter((signed) => signed.expires.getTime() <= limit && isFirst(signed, signed.type));
         return due.map(({ type }): TufChange => ({ action: "renew", role: type }));
       },
       reach,
@@ -230,6 +231,12 @@ export class TufAdministration implements Administration {
   }
 
   async witness(collection: string, { roles, ...reach }: ReachOptions & { readonly roles: readonly string[] }) {
+    const online = roles.find((role) => role === "snapshot" || role === "timestamp");
+    if (online !== undefined) {
+      throw new UsageError("ROLE_INVALID", `${online} is signed again by a refresh, when it is due`, {
+        hint: "Name root, targets or a delegation",
+      });
+    }
     const changes = roles.map((role): TufChange => ({ action: "renew", role }));
     return this.administered(collection, await this.writable().publisher.change(collection, changes, reach), reach);
   }

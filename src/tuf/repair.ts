@@ -36,6 +36,7 @@ export async function repairCollection(
   environment: PublishEnvironment,
 ): Promise<Repaired> {
   let remaining: Unrepaired[] = [];
+  const isFirst = onceEach();
   const published = await publishChanges(
     access,
     async (draft) => {
@@ -44,8 +45,8 @@ export async function repairCollection(
       for (const { role, signed } of await dueDocuments(draft, options, environment.now())) {
         const keyed = draft.keyedRoles(role);
         const able = await Promise.all(keyed.map((one) => canSign(one, environment.signing)));
-        if (able.every(Boolean)) changes.push({ action: "renew", role });
-        else remaining.push({ role, expires: signed.expires });
+        if (able.every(Boolean) && isFirst(signed, role)) changes.push({ action: "renew", role });
+        else if (!able.every(Boolean)) remaining.push({ role, expires: signed.expires });
       }
       return changes;
     },
@@ -53,6 +54,20 @@ export async function repairCollection(
     { lenient: true },
   );
   return { ...published, repaired: published.files.map(({ role }) => role), remaining };
+}
+
+/**
+ * Changes are computed again in every round of a publish: what was signed in one is not signed once more in the next,
+ * however long before its end it is wanted.
+ *
+ * @returns whether a role still has the version that it was first seen with
+ */
+export function onceEach(): (signed: Pick<Signed, "version">, role: string) => boolean {
+  const first = new Map<string, number>();
+  return ({ version }, role) => {
+    if (!first.has(role)) first.set(role, version);
+    return first.get(role) === version;
+  };
 }
 
 /** Documents that should be signed again by now. */
