@@ -136,6 +136,18 @@ export class ChangeLog {
     return this.documents.get(descriptor.digest);
   }
 
+  /** Every file that comes with a request, by name, unread; undefined where they cannot be read. */
+  async content({ documents }: FoundChange, signal?: AbortSignal): Promise<ReadonlyMap<string, Bytes> | undefined> {
+    return ignoringGarbage(async () => {
+      const files = new Map<string, Bytes>();
+      for (const descriptor of documents) {
+        const name = descriptor.annotations?.[FILE_NAME_ANNOTATION] ?? "";
+        files.set(name, await this.store.blobs.read(descriptor, MAX_DOCUMENT, { signal }));
+      }
+      return files;
+    });
+  }
+
   private async readOne(tag: string, signal: AbortSignal | undefined): Promise<FoundChange | undefined> {
     return ignoringGarbage(async () => {
       const manifest = await this.store.manifests.get(tag, { signal });

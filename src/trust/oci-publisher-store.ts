@@ -17,6 +17,7 @@ import type { Clock } from "../base/runtime.ts";
 import type { Coordination, PublishedBase, TufPublisherStore } from "../tuf/publisher-store.ts";
 import type { SigningKeys } from "../tuf/signing-keys.ts";
 import { ChangeLog } from "./oci-change-log.ts";
+import { foundCollection } from "./oci-founding.ts";
 import { OciCoordination } from "./oci-coordination.ts";
 import type { MetadataRequest } from "../tuf/repository.ts";
 import { roleOfFile } from "./oci-layout.ts";
@@ -33,8 +34,11 @@ export class OciPublisherStore implements TufPublisherStore {
   readonly place: TrustPlaceInRegistry;
   private turn: Promise<unknown> = Promise.resolve();
 
-  constructor(place: TrustPlaceInRegistry) {
+  private readonly now: Clock;
+
+  constructor(place: TrustPlaceInRegistry, now: Clock) {
     this.place = place;
+    this.now = now;
     this.location = place.location;
   }
 
@@ -51,6 +55,13 @@ export class OciPublisherStore implements TufPublisherStore {
   }
 
   async publish(files: readonly MetadataFile[], base: PublishedBase | undefined): Promise<void> {
+    const { place } = this;
+    if (base === undefined) {
+      const move = (content: ReadonlyMap<string, Bytes>, former: TrustState | undefined): Promise<void> =>
+        moveTrustTag(place, content, former);
+      await foundCollection(files, { place, now: this.now, pause, move });
+      return;
+    }
     const view = this.view();
     const state = await view.state();
     await this.checkBase(view, state, base);
@@ -70,16 +81,11 @@ export class OciPublisherStore implements TufPublisherStore {
   }
 
   /** @throws {TrustError} TRUST_CONFLICT */
-  private async checkBase(
-    view: OciView,
-    state: TrustState | undefined,
-    base: PublishedBase | undefined,
-  ): Promise<void> {
+  private async checkBase(view: OciView, state: TrustState | undefined, base: PublishedBase): Promise<void> {
     const limit = MAX_FILE_BYTES;
     const timestamp = await view.metadata({ file: metadataFile("timestamp"), limit });
-    const root = state?.files.has(metadataFile("root", (base?.root ?? 0) + 1)) ?? false;
-    const same = base === undefined ? state === undefined : timestamp && equalBytes(timestamp, base.timestamp);
-    if (same === true && !root) return;
+    const root = state?.files.has(metadataFile("root", base.root + 1)) ?? false;
+    if (timestamp !== undefined && equalBytes(timestamp, base.timestamp) && !root) return;
     throw conflict(this.location);
   }
 }

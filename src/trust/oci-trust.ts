@@ -59,7 +59,7 @@ export function openOciTrust(options: OciTrustOptions): {
   readonly publisher: TufPublisher;
 } {
   const { trust, staging, keyStore, passphrases, keyLocation, runtime, anchor, freshness, rootKeyId } = options;
-  const store = new OciPublisherStore(trustPlace(options));
+  const store = new OciPublisherStore(trustPlace(options), runtime.now);
   const publisher = new TufPublisher({
     store,
     staging,

@@ -24,7 +24,8 @@ export type Bootstrap = { readonly anchor: Bytes } | "absent" | "refused";
  * @throws {FormatError} JSON_INVALID, METADATA_INVALID, LIMIT_EXCEEDED
  * @throws {TrustError} where a root is not signed as it must be
  */
-export async function findAnchor({ repository, accepts, signal }: BootstrapOptions): Promise<Bootstrap> {
+export async function findAnchor({ accepts, signal, ...options }: BootstrapOptions): Promise<Bootstrap> {
+  const repository = options.repository.view?.() ?? options.repository;
   const { root: limit, rootRotations } = DEFAULT_TUF_LIMITS;
   const fetch = (version?: number): Promise<Bytes | undefined> =>
     repository.metadata({ file: metadataFile("root", version), limit, signal });
