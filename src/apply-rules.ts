@@ -2,6 +2,7 @@
 import { TrustError } from "./base/errors.ts";
 import type { ModuleScan } from "./download.ts";
 import type { ResolvedModule } from "./release-module.ts";
+import type { Signing } from "./sign-target.ts";
 import type { FoundArtifact } from "./trust/binding.ts";
 import { fullContract } from "./trust/contract.ts";
 import type { Coverage } from "./trust/coverage.ts";
@@ -55,6 +56,26 @@ export async function requireAllowedFile(
   if (rules === undefined) return [];
   const early = checkTargetRules(rules, { reference, role, size: module.size });
   return [...early, ...(await requireAllowedModule(rules, reference, { size: module.size, scan: module }))];
+}
+
+/**
+ * Refuses to sign what the signer's own policy would refuse to pull. Where no role is named, it signs in the one that
+ * the policy demands.
+ *
+ * @throws {TrustError} POLICY_REFUSED
+ */
+export async function allowedSigning<S extends Signing>(
+  signing: S,
+  reference: string,
+  module: { readonly size: number; readonly format: string; readonly info: WasmInfo },
+): Promise<S> {
+  const { rules, roles = rules?.roles?.slice(0, 1) } = signing;
+  if (rules === undefined) return signing;
+  const { size, format } = module;
+  checkTargetRules(rules, { reference, size, format });
+  for (const role of roles ?? []) checkTargetRules(rules, { reference, role });
+  await requireAllowedModule(rules, reference, { size, scan: module });
+  return { ...signing, roles };
 }
 
 /** Tells whether a module may be fetched before anybody has signed for it: not where a rule refuses it in any case. */

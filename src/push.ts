@@ -3,6 +3,7 @@
  * Until the tag moves, nothing that a consumer sees has changed but the signed mapping, which names the
  * manifest that it replaces; so a push that ends anywhere is no outage, and running it again completes it.
  */
+import { allowedSigning } from "./apply-rules.ts";
 import type { Digest } from "./base/digest.ts";
 import { RegistryError, StorageError, TrustError, UsageError, WasmToOciError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
@@ -77,11 +78,13 @@ export async function push(options: PushOptions): Promise<PushReport> {
     created: options.created,
   });
   requireDigest(reference, artifact);
+  const { size, info } = module;
+  const facts = { size, info, format: artifact.format };
+  const signing = options.sign && (await allowedSigning(options.sign, formatTagged(reference), facts));
   const repository = options.registry.repository(reference);
-  const previous = options.sign === undefined ? undefined : await tagDigest(repository, reference.tag, options.signal);
+  const previous = signing === undefined ? undefined : await tagDigest(repository, reference.tag, options.signal);
   await upload(repository, artifact, options);
-  const signed =
-    options.sign === undefined ? undefined : await sign(options.sign, reference, module, artifact, previous);
+  const signed = signing === undefined ? undefined : await sign(signing, reference, module, artifact, previous);
   await moveTag(repository, reference, artifact, options, signed);
   return {
     reference: formatTagged(reference),

@@ -2,6 +2,7 @@
 import type { Digest } from "./base/digest.ts";
 import type { Contract } from "./trust/contract.ts";
 import type { Pin } from "./trust/pin.ts";
+import type { TrustRules } from "./trust/rules.ts";
 import type { PublishResult, SignedTarget, TargetEdit, TrustedCollection, TrustSource } from "./trust/source.ts";
 import { hasSoundBinding, readBinding, withBinding, type TargetBinding } from "./trust/target-custom.ts";
 
@@ -17,6 +18,8 @@ export interface Signing {
   readonly firstUse: "accept" | "refuse";
   /** Roles to sign in; undefined: the source's convention. */
   readonly roles?: readonly string[] | undefined;
+  /** What a policy demands of whatever is signed here: it would be refused by whoever pulls it. */
+  readonly rules?: TrustRules | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

@@ -1,4 +1,5 @@
 /** Sign: what a registry has already, under the name of its tag. */
+import { allowedSigning } from "./apply-rules.ts";
 import type { Digest } from "./base/digest.ts";
 import { RegistryError, TrustError, UsageError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
@@ -72,8 +73,9 @@ export async function sign(options: SignOptions): Promise<SignReport> {
     open: () => repository.blobs.get(module, { signal: options.signal }),
   };
   const read = await readModule({ name, body }, options.runtime, options.onProgress);
-  const { result } = await publishTarget(options.sign, {
-    name: targetName(options.sign, reference.tag),
+  const signing = await allowedSigning(options.sign, name, { ...read, format: found.format });
+  const { result } = await publishTarget(signing, {
+    name: targetName(signing, reference.tag),
     length: read.size,
     hashes: read.hashes,
     manifests: [found.digest],

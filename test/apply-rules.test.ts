@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TransportError, TrustError } from "../src/base/errors.ts";
 import { moduleFromBytes } from "../src/read-module.ts";
+import { sign } from "../src/sign.ts";
 import type { Coverage } from "../src/trust/coverage.ts";
 import type { TrustRules } from "../src/trust/rules.ts";
 import { verify } from "../src/verify.ts";
@@ -123,6 +124,34 @@ describe("a verification of a file under a policy", () => {
 
   it("never passes for want of trust data", async () => {
     await failure(check({ missing: "accept" }), "TRUST_NOT_FOUND");
+  });
+});
+
+describe("signing under a policy", () => {
+  it("refuses what everybody under that policy would refuse, before anything is uploaded", async () => {
+    const requests = world.registry.requests.length;
+    const refusals: Partial<TrustRules>[] = [{ kinds: ["component"] }, { maxSize: 8 }, { formats: ["wasm-to-oci"] }];
+    for (const rules of refusals) await failure(world.push("one", { sign: under(rules) }), "POLICY_REFUSED");
+    const named = { ...under({ roles: ["targets/releases"] }), roles: ["targets/other"] };
+    await failure(world.push("one", { sign: named }), "POLICY_REFUSED");
+    expect(world.registry.requests.length).toBe(requests);
+    expect(world.source.version).toBe(0);
+    await world.push("one", { sign: under({ kinds: ["module"] }) });
+  });
+
+  it("signs in the role that the policy demands where none is named", async () => {
+    const rules = { roles: ["targets/releases", "targets"] };
+    await world.push("one", { sign: under(rules) });
+    expect((await pull(rules)).report.trust?.role).toBe("targets/releases");
+  });
+
+  it("refuses to sign what lies in a registry already, too", async () => {
+    await world.push("one", { sign: undefined });
+    const { runtime, reference, client: registry } = world;
+    await failure(sign({ runtime, registry, reference, sign: under({ kinds: ["component"] }) }), "POLICY_REFUSED");
+    expect(world.source.version).toBe(0);
+    await sign({ runtime, registry, reference, sign: under({ roles: ["targets"] }) });
+    expect((await pull({})).report.verified).toBe("artifact");
   });
 });
 
