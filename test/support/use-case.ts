@@ -5,7 +5,7 @@ import { WasmToOciError } from "../../src/base/errors.ts";
 import { MemoryOutput } from "../../src/download.ts";
 import { nodeRuntime, type NodeRuntime } from "../../src/node/runtime.ts";
 import { RegistryClient } from "../../src/oci/registry-client.ts";
-import { pull } from "../../src/pull.ts";
+import { pull, type PullOptions } from "../../src/pull.ts";
 import { push, type PushOptions, type PushReport } from "../../src/push.ts";
 import { moduleFromBytes, type ModuleSource } from "../../src/read-module.ts";
 import type { Coverage } from "../../src/trust/coverage.ts";
@@ -69,18 +69,11 @@ export class UseCase {
   }
 
   /** Pulls `v1`, verified unless told. Asserts that a refusal leaves nothing behind. */
-  async pull(options: { reference?: string; trust?: Coverage | undefined } = {}): Promise<Pulled> {
+  async pull(options: Partial<PullOptions> = {}): Promise<Pulled> {
     const output = new RecordingOutput();
-    const trust = "trust" in options ? options.trust : this.coverage;
-    const { runtime } = this;
+    const { runtime, reference, coverage: trust } = this;
     try {
-      const report = await pull({
-        runtime,
-        registry: this.client,
-        reference: options.reference ?? this.reference,
-        output,
-        trust,
-      });
+      const report = await pull({ runtime, registry: this.client, reference, trust, ...options, output });
       return { report, bytes: output.bytes };
     } catch (error) {
       expect(output.state).toBe("aborted");
