@@ -26,7 +26,7 @@ import {
 import type { PublishedCollection } from "../tuf/published.ts";
 import type { StagingStore, TufPublisherStore } from "../tuf/publisher-store.ts";
 import { repairCollection, revocation, type Repaired, type RepairOptions, type RevokeOptions } from "../tuf/repair.ts";
-import { TOP_LEVEL_ROLES, type MetadataType } from "../tuf/schema.ts";
+import { TOP_LEVEL_ROLES, type ExtraFields, type MetadataType } from "../tuf/schema.ts";
 import { storedSigningKeys, type SigningKeys } from "../tuf/signing-keys.ts";
 import { dropStaged, publishStaged, reviewStaged, signStaged, stageChanges, type StagedReview } from "../tuf/staged.ts";
 import { statusOf, type TufRoleStatus } from "../tuf/status.ts";
@@ -124,6 +124,21 @@ export class TufPublisher {
     return this.create(collection, roles, () => [], options);
   }
 
+  /**
+   * Makes a collection that has content and further fields of root from its first version on.
+   *
+   * @throws as {@link init}
+   */
+  async initWith(
+    collection: string,
+    roles: NewTufRoles,
+    { changes, extra }: { readonly changes: readonly TufChange[]; readonly extra: ExtraFields },
+    options: ReachOptions = {},
+  ): Promise<Published> {
+    await checkAbsent(this.options.store, options.signal);
+    return this.create(collection, roles, () => changes, options, extra);
+  }
+
   /** Prepares a collection whose keys are with several people, for them to sign. */
   async stageInit(collection: string, roles: NewTufRoles, options: ReachOptions = {}): Promise<StagedReview> {
     const { store, staging } = this.options;
@@ -140,6 +155,22 @@ export class TufPublisher {
   ): Promise<Published> {
     const access = await this.reachExisting(collection, options);
     return publishChanges(access, computed(changes), this.environment(options.signal));
+  }
+
+  /**
+   * Applies what publishers have left undone, signs snapshot and timestamp where they are due, or what is asked for, and
+   * removes what is left behind and of no use. Does nothing where there is nothing to do.
+   */
+  async tend(
+    collection: string,
+    changes: ComputeChanges | readonly TufChange[],
+    options: ReachOptions = {},
+  ): Promise<Published> {
+    const access = await this.reachExisting(collection, options);
+    const environment = { ...this.environment(options.signal), thorough: true };
+    const published = await publishChanges(access, computed(changes), environment);
+    await access.store.tidy?.(published.collection, environment);
+    return published;
   }
 
   /** Leaves changes for several people to sign. */
@@ -231,11 +262,12 @@ export class TufPublisher {
     roles: NewTufRoles,
     compute: ComputeChanges,
     { signal }: ReachOptions,
+    extra: ExtraFields = {},
   ): Promise<Published> {
     const { store, keyStore } = this.options;
     const made: string[] = [];
     try {
-      const draft = await this.newDraft(collection, roles, made);
+      const draft = await this.newDraft(collection, roles, made, extra);
       await applyChanges(draft, await compute(draft));
       const published = await publishNew({ store, anchor: undefined }, draft, this.environment(signal));
       await this.keepAnchor(collection, published);
@@ -249,14 +281,19 @@ export class TufPublisher {
     }
   }
 
-  private async newDraft(collection: string, given: NewTufRoles, made: string[]): Promise<TufDraft> {
+  private async newDraft(
+    collection: string,
+    given: NewTufRoles,
+    made: string[],
+    extra: ExtraFields = {},
+  ): Promise<TufDraft> {
     const roles: Partial<Record<MetadataType, NewRole>> = { ...given };
     for (const role of TOP_LEVEL_ROLES) {
       roles[role] ??= { keys: [await newRoleKey(role, collection, this.options, made)] };
     }
     return newCollection({
       roles: roles as Record<MetadataType, NewRole>,
-      extra: { [COLLECTION_FIELD]: collection },
+      extra: { ...extra, [COLLECTION_FIELD]: collection },
     });
   }
 

@@ -11,6 +11,7 @@ import type { TufRepository } from "../tuf/repository.ts";
 import type { Root } from "../tuf/schema.ts";
 import type { TufStore } from "../tuf/store.ts";
 import { TrustedSet, type TargetsRole, type VerifiedRole } from "../tuf/trusted-set.ts";
+import { readHandover } from "./handover.ts";
 import { pinParts, type Pin } from "./pin.ts";
 import type {
   EditTargets,
@@ -289,13 +290,17 @@ export async function matchesPin(pin: Pin, root: VerifiedRole<Root>): Promise<bo
   return verdicts.length > 0 && verdicts.every(Boolean);
 }
 
-async function matchesPart(pin: Pin, { signedBy }: VerifiedRole<Root>): Promise<boolean> {
+/** Keys that have signed a root, or whose own collection was handed over to it. */
+async function matchesPart(pin: Pin, { signedBy, document }: VerifiedRole<Root>): Promise<boolean> {
   const wanted = new Set((pin.fingerprints ?? []).map((fingerprint) => fingerprint.toLowerCase()));
   const threshold = pin.threshold ?? 1;
   if (!Number.isSafeInteger(threshold) || threshold < 1 || threshold > wanted.size) {
     throw new UsageError("USAGE", `a pin of ${wanted.size} fingerprints cannot demand ${threshold} of them`);
   }
-  const found = await Promise.all(signedBy.map(async (key: TufKey) => key.publicKey?.fingerprint()));
+  const signers = await Promise.all(signedBy.map(async (key: TufKey) => key.publicKey?.fingerprint()));
+  const handover = await readHandover(document.signed);
+  const isToThis = handover !== undefined && handover.to === document.signed.extra[COLLECTION_FIELD];
+  const found = [...signers, ...(isToThis ? handover.signedBy : [])];
   return new Set(found.filter((fingerprint) => fingerprint !== undefined && wanted.has(fingerprint))).size >= threshold;
 }
 
