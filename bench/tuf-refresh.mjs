@@ -1,5 +1,5 @@
-// Measures one cold refresh, one lookup, later lookups and a warm refresh of a repository over loopback HTTP, in this
-// fresh process; the server is another one.
+// Measures one cold refresh, one lookup, later lookups and warm refreshes of a repository over loopback HTTP, in a fresh
+// process; the server is another one.
 //   node bench/tuf-refresh.mjs <folder of tuf-repository.mjs> [<folder with tuf-js installed>]
 import { fork } from "node:child_process";
 import { createServer } from "node:http";
@@ -7,10 +7,34 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 
 const [folder, peer] = process.argv.slice(2);
-if (process.env.BENCH_SERVER === "1") serve();
-else await measure();
+if (process.env.BENCH_PART === "server") serve();
+else if (process.env.BENCH_PART === "client") await measure();
+else await start();
+
+/** Bundles the client, so that neither this nor a stale build is part of what is measured. */
+async function start() {
+  const { build } = await import("esbuild");
+  const scratch = mkdtempSync(join(tmpdir(), "tuf-bench-"));
+  const src = join(import.meta.dirname, "..", "src");
+  const modules = ["tuf/client", "tuf/http-repository", "node/tuf-store", "node/runtime"];
+  const outfile = join(scratch, "client.mjs");
+  await build({
+    stdin: { contents: modules.map((name) => `export * from "${src}/${name}.ts";`).join("\n"), resolveDir: src },
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    outfile,
+    logLevel: "error",
+  });
+  const env = { ...process.env, BENCH_PART: "client", BENCH_CLIENT: pathToFileURL(outfile).href, BENCH_DIR: scratch };
+  fork(import.meta.filename, process.argv.slice(2), { env }).on("exit", (status) => {
+    rmSync(scratch, { recursive: true, force: true });
+    process.exitCode = status;
+  });
+}
 
 function serve() {
   let requests = 0;
@@ -29,10 +53,13 @@ function serve() {
 }
 
 async function measure() {
-  const server = fork(import.meta.filename, [folder], { env: { ...process.env, BENCH_SERVER: "1" } });
+  const server = fork(import.meta.filename, [folder], {
+    env: { ...process.env, BENCH_PART: "server" },
+    execArgv: [],
+  });
   const next = () => new Promise((resolve) => void server.once("message", resolve));
   const port = await next();
-  const dir = mkdtempSync(join(tmpdir(), "tuf-bench-"));
+  const dir = mkdtempSync(join(process.env.BENCH_DIR, "store-"));
   const base = Math.round(process.memoryUsage.rss() / 2 ** 20);
   const client = await (peer === undefined ? ours : tufJs)(`http://127.0.0.1:${port}/metadata`, dir);
   const result = {};
@@ -61,15 +88,11 @@ async function measure() {
   } finally {
     client.close?.();
     server.disconnect();
-    rmSync(dir, { recursive: true, force: true });
   }
 }
 
 async function ours(metadataUrl, dir) {
-  const { TufClient } = await import("../dist/tuf/client.js");
-  const { httpRepository } = await import("../dist/tuf/http-repository.js");
-  const { openTufStore } = await import("../dist/node/tuf-store.js");
-  const { nodeRuntime } = await import("../dist/node/runtime.js");
+  const { TufClient, httpRepository, openTufStore, nodeRuntime } = await import(process.env.BENCH_CLIENT);
   const runtime = nodeRuntime();
   const anchor = new Uint8Array(readFileSync(join(folder, "metadata", "1.root.json")));
   const repository = httpRepository({ metadataUrl, runtime });

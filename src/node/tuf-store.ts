@@ -40,17 +40,17 @@ const FILE_MODE = 0o600;
 export function openTufStore(dir: string): TufStore {
   const roleFile = (role: string): string => join(dir, fileName(metadataFile(role)));
   const rootFile = (version: number): string => join(dir, HISTORY, `${version}.root.json`);
-  const locked = (action: () => Promise<void>): Promise<void> => withLock(join(dir, LOCK), action);
+  const writes = new LockedWrites(join(dir, LOCK));
   return {
     readRoot: (version) => read(rootFile(version)),
     writeRoot: (version, bytes) =>
-      locked(async () => {
+      writes.locked(async () => {
         await write(rootFile(version), bytes, true);
         await write(roleFile("root"), bytes);
       }),
     read: (role) => read(roleFile(role)),
     update: (role, change) =>
-      locked(async () => {
+      writes.locked(async () => {
         const next = change(await read(roleFile(role)));
         if (next !== undefined) await write(roleFile(role), next);
       }),
@@ -58,9 +58,50 @@ export function openTufStore(dir: string): TufStore {
       const bytes = await read(join(dir, RECORD));
       return bytes === undefined ? undefined : parseRecord(bytes);
     },
+    // without the lock: it is written whole, and whose comes last does not matter
     writeRecord: ({ checkedAt }) =>
-      locked(() => write(join(dir, RECORD), utf8Encode(`${JSON.stringify({ checkedAt: checkedAt.toISOString() })}\n`))),
+      writes.after(() =>
+        write(join(dir, RECORD), utf8Encode(`${JSON.stringify({ checkedAt: checkedAt.toISOString() })}\n`)),
+      ),
   };
+}
+
+/** Writes of one process, which take the lock together where they come together. */
+class LockedWrites {
+  private readonly path: string;
+  private readonly waiting: { run: () => Promise<void>; fail: (error: unknown) => void }[] = [];
+  private working: Promise<void> | undefined;
+
+  constructor(path: string) {
+    this.path = path;
+  }
+
+  /** Runs an action under the lock, after those that were asked for before. */
+  locked(action: () => Promise<void>): Promise<void> {
+    return new Promise((resolve, fail) => {
+      this.waiting.push({ run: () => action().then(resolve, fail), fail });
+      this.working ??= this.work();
+    });
+  }
+
+  /** Runs an action without the lock, after those that were asked for before. */
+  async after(action: () => Promise<void>): Promise<void> {
+    await this.working;
+    await action();
+  }
+
+  private async work(): Promise<void> {
+    while (this.waiting.length > 0) {
+      try {
+        await withLock(this.path, async () => {
+          for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift()) await next.run();
+        });
+      } catch (error) {
+        for (const { fail } of this.waiting.splice(0)) fail(error);
+      }
+    }
+    this.working = undefined;
+  }
 }
 
 /**

@@ -104,12 +104,22 @@ const KNOWN_HASHES = ["sha256", "sha512"] as const satisfies readonly HashAlgori
 
 /** Tells whether bytes have the length and every known hash that was signed for them. */
 export async function matchesBytes(bytes: Uint8Array, expected: ExpectedBytes): Promise<boolean> {
-  return (await firstMismatch(bytes, expected)) === undefined;
+  return (await firstMismatch(bytes, expected, hashBytes)) === undefined;
 }
 
-/** Checks length and every known hash. @throws {TrustError} METADATA_TAMPERED */
-export async function checkBytes(role: string, bytes: Uint8Array, expected: ExpectedBytes): Promise<void> {
-  const mismatch = await firstMismatch(bytes, expected);
+/**
+ * Checks length and every known hash.
+ *
+ * @param hash where some are known already
+ * @throws {TrustError} METADATA_TAMPERED
+ */
+export async function checkBytes(
+  role: string,
+  bytes: Uint8Array,
+  expected: ExpectedBytes,
+  hash: typeof hashBytes = hashBytes,
+): Promise<void> {
+  const mismatch = await firstMismatch(bytes, expected, hash);
   if (mismatch === undefined) return;
   throw new TrustError(
     "METADATA_TAMPERED",
@@ -118,14 +128,14 @@ export async function checkBytes(role: string, bytes: Uint8Array, expected: Expe
   );
 }
 
-async function firstMismatch(bytes: Uint8Array, { length, hashes }: ExpectedBytes) {
+async function firstMismatch(bytes: Uint8Array, { length, hashes }: ExpectedBytes, hash: typeof hashBytes) {
   if (bytes.length !== length) return { expected: `${length} bytes`, got: `${bytes.length} bytes` };
   let known = 0;
   for (const algorithm of KNOWN_HASHES) {
     const expected = hashes.get(algorithm);
     if (expected === undefined) continue;
     known++;
-    const got = await hashBytes(algorithm, bytes);
+    const got = await hash(algorithm, bytes);
     if (!equalBytes(expected, got)) {
       return { expected: `${algorithm}:${hexEncode(expected)}`, got: `${algorithm}:${hexEncode(got)}` };
     }

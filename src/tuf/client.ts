@@ -108,9 +108,7 @@ export class TufClient {
       const recent = await this.fromRecentStore(now, record, freshness.seconds, options);
       if (recent !== undefined) return this.finish(recent, record.checkedAt);
     }
-    const run = await this.fromRepository(now, options);
-    await run.io.keepCheck(now);
-    return this.finish(run, now);
+    return this.finish(await this.fromRepository(now, options), now);
   }
 
   /**
@@ -126,13 +124,13 @@ export class TufClient {
     if (this.run === undefined) await this.refresh(options);
     const run = this.current();
     return searchTarget(path, run.set.topRole, async ({ role, delegator }) => {
-      return (await run.load(role, delegator)).document.signed;
+      return (await this.loaded(run, role, delegator)).document.signed;
     });
   }
 
   /** A targets role, verified for its delegator; undefined stands for who names the top-level role. */
   async targets(role: string, delegator: string | undefined): Promise<VerifiedRole<Targets>> {
-    return this.current().load(role, delegator);
+    return this.loaded(this.current(), role, delegator);
   }
 
   /** A targets role that is there already. */
@@ -154,6 +152,14 @@ export class TufClient {
   /** Whether the repository keeps every version of its files under names of their own (§6.2). */
   get consistentSnapshot(): boolean {
     return this.current().set.root.document.signed.consistentSnapshot;
+  }
+
+  private async loaded(run: Workflow, role: string, delegator: string | undefined): Promise<VerifiedRole<Targets>> {
+    try {
+      return await run.load(role, delegator);
+    } finally {
+      await run.io.settled();
+    }
   }
 
   private current(): Workflow {
@@ -191,8 +197,14 @@ export class TufClient {
     const { anchor, store, targetsRole } = this.options;
     const repository = view ?? this.options.repository.view?.() ?? this.options.repository;
     const set = new TrustedSet({ now, memo: this.memo, targetsRole, floors });
-    const run = new Workflow(set, new DocumentIo({ repository, store, limits: this.limits, online, signal }));
-    await run.execute(anchor);
+    const io = new DocumentIo({ repository, store, limits: this.limits, online, signal });
+    const run = new Workflow(set, io, this.run?.set);
+    try {
+      await run.execute(anchor);
+      if (online) io.keepCheck(now);
+    } finally {
+      await io.settled(); // what was verified before a failure is kept, too
+    }
     return run;
   }
 }

@@ -23,6 +23,8 @@ export class DocumentIo {
   readonly online: boolean;
   /** What is not a failure and should be known: a store that cannot be written. */
   readonly warnings: string[] = [];
+  /** Writes under way, each with what went wrong. */
+  private readonly writes: Promise<{ readonly error: unknown } | undefined>[] = [];
   private readonly repository: TufRepository;
   private readonly signal: AbortSignal | undefined;
 
@@ -66,13 +68,14 @@ export class DocumentIo {
     return (await ignoringFaults(async () => (await use(), true))) ?? false;
   }
 
-  async keepRoot(version: number, bytes: Bytes): Promise<void> {
-    await this.keep(() => this.store.writeRoot(version, bytes));
+  /** Keeps a root. Nothing waits for what is kept before {@link settled}; it is written in the order of the calls. */
+  keepRoot(version: number, bytes: Bytes): void {
+    this.keep(() => this.store.writeRoot(version, bytes));
   }
 
   /** Keeps a document, unless another run has kept a newer one since this one looked. */
-  async keepRole(role: string, bytes: Bytes, seen: Bytes | undefined): Promise<void> {
-    await this.keep(() =>
+  keepRole(role: string, bytes: Bytes, seen: Bytes | undefined): void {
+    this.keep(() =>
       this.store.update(role, (current) => {
         const same = current === undefined || (seen !== undefined && equalBytes(current, seen));
         return same || versionOf(current, role) <= versionOf(bytes, role) ? bytes : undefined;
@@ -81,20 +84,30 @@ export class DocumentIo {
   }
 
   /** Notes that the repository's newest state was verified. */
-  async keepCheck(checkedAt: Date): Promise<void> {
-    await this.keep(() => this.store.writeRecord({ checkedAt }));
+  keepCheck(checkedAt: Date): void {
+    this.keep(() => this.store.writeRecord({ checkedAt }));
+  }
+
+  /** Waits until everything that was verified is kept, or it is known that it cannot be. */
+  async settled(): Promise<void> {
+    for (const fault of await Promise.all(this.writes.splice(0))) if (fault !== undefined) throw fault.error;
+  }
+
+  private keep(write: () => Promise<void>): void {
+    this.writes.push(this.tryKeeping(write));
   }
 
   /** A place that cannot be written must not stop a verification: the floors stay where they were, and it is said. */
-  private async keep(write: () => Promise<void>): Promise<void> {
+  private async tryKeeping(write: () => Promise<void>): Promise<{ readonly error: unknown } | undefined> {
     try {
       await write();
     } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
+      if (!(error instanceof StorageError)) return { error };
       this.warnings.push(
         `what was verified could not be stored, so the next run starts from older metadata: ${error.message}`,
       );
     }
+    return undefined;
   }
 }
 

@@ -1,12 +1,12 @@
 /** TUF documents between bytes and types. Reading is strict and trusts nothing; what was received stays as it was. */
-import { concatBytes, utf8Encode, type Bytes } from "../base/bytes.ts";
+import { concatBytes, utf8Decode, utf8Encode, type Bytes } from "../base/bytes.ts";
 import { FormatError } from "../base/errors.ts";
 import { JsonCursor, type CursorFault } from "../base/json-cursor.ts";
 import { isJsonObject, parseJson } from "../base/json.ts";
+import { excerptMeta, excerptTargets, MIN_INDEXED_BYTES, type Excerpt } from "./entry-index.ts";
 import { readSigned, readSignatures } from "./read-metadata.ts";
-import type { MetadataType, Signature, Signed, SignedMetadata, SignedTypes } from "./schema.ts";
+import type { MetadataType, MetaFile, Signature, Signed, SignedMetadata, SignedTypes, TargetFile } from "./schema.ts";
 import { canonicalSigned, canonicalSignedWith } from "./signed-bytes.ts";
-import { excerptTargets, MIN_INDEXED_BYTES } from "./target-index.ts";
 import { documentText, signaturesText, signedJson } from "./write-metadata.ts";
 
 export * from "./schema.ts";
@@ -33,16 +33,23 @@ export function decodeMetadata<Type extends MetadataType>(
   const what = `the metadata of ${role}`;
   const fault: CursorFault = (message) =>
     new FormatError("METADATA_INVALID", `${what} is not valid: ${message}`, { details: { role } });
-  const excerpt = type === "targets" && bytes.length >= MIN_INDEXED_BYTES ? excerptTargets(bytes) : undefined;
-  const document = parseJson(excerpt?.rest ?? bytes, { what, integersOnly: true });
+  const text = utf8Decode(bytes, what);
+  const excerpt = bytes.length >= MIN_INDEXED_BYTES ? excerptOf(type, text) : undefined;
+  const document = parseJson(excerpt?.rest ?? text, { what, integersOnly: true });
   const envelope = new JsonCursor(document, fault).object(["signatures", "signed"]);
-  const signed = readSigned(envelope.field("signed"), type, role);
+  const signed = readSigned(envelope.field("signed"), type, excerpt?.entries);
   const signatures = readSignatures(envelope.field("signatures"));
   const received = envelope.value["signed"];
   if (!isJsonObject(received)) throw fault("signed: expected an object");
   if (excerpt === undefined) return { signed, signatures, bytes, message: canonicalSigned(received) };
-  const message = canonicalSignedWith(received, excerpt.region);
-  return { signed: { ...signed, targets: excerpt.index }, signatures, bytes, message };
+  const member = type === "snapshot" ? "meta" : "targets";
+  return { signed, signatures, bytes, message: canonicalSignedWith(received, member, excerpt.region) };
+}
+
+/** Takes out what makes a document large. */
+function excerptOf(type: MetadataType, text: string): Excerpt<TargetFile | MetaFile> | undefined {
+  if (type === "targets") return excerptTargets(text);
+  return type === "snapshot" ? excerptMeta(text) : undefined;
 }
 
 /**

@@ -60,9 +60,16 @@ const NO_EXTRA: ExtraFields = Object.freeze(Object.create(null) as JsonObject);
 const COMMON = ["_type", "expires", "spec_version", "version"] as const;
 type CommonFields = Pick<Root, "version" | "specVersion" | "expires">;
 
+/** The targets, or what a snapshot lists, where they were read already. */
+type Entries = ReadonlyMap<string, TargetFile | MetaFile>;
+
 /** Reads the value of `signed`. @throws {FormatError} METADATA_INVALID */
-export function readSigned<Type extends MetadataType>(cursor: JsonCursor, type: Type, role: string): SignedTypes[Type] {
-  return READERS[type](cursor, role) as SignedTypes[Type];
+export function readSigned<Type extends MetadataType>(
+  cursor: JsonCursor,
+  type: Type,
+  entries?: Entries,
+): SignedTypes[Type] {
+  return READERS[type](cursor, entries) as SignedTypes[Type];
 }
 
 /** Reads the signatures around it. */
@@ -93,7 +100,7 @@ function plainSignatures(value: JsonValue | undefined): Signature[] | undefined 
   return signatures.size === value.length ? [...signatures.values()] : undefined;
 }
 
-const READERS: Readonly<Record<MetadataType, (cursor: JsonCursor, role: string) => Signed>> = {
+const READERS: Readonly<Record<MetadataType, (cursor: JsonCursor, entries: Entries | undefined) => Signed>> = {
   root: readRoot,
   timestamp: readTimestamp,
   snapshot: readSnapshot,
@@ -131,17 +138,17 @@ function readTimestamp(cursor: JsonCursor): Timestamp {
   return { type: "timestamp", ...common, snapshot: readMetaFile(entry), extra: extraOf(at.value, known) };
 }
 
-function readSnapshot(cursor: JsonCursor): Snapshot {
+function readSnapshot(cursor: JsonCursor, entries: Entries | undefined): Snapshot {
   const known = [...COMMON, "meta"];
   const at = cursor.object(known);
   const common = readCommon(at, "snapshot");
   const files = at.field("meta");
-  const meta = readMetaFiles(files);
+  const meta = (entries as Snapshot["meta"] | undefined) ?? readMetaFiles(files);
   if (!meta.has("targets")) files.fail("the entry targets.json is missing");
   return { type: "snapshot", ...common, meta, extra: extraOf(at.value, known) };
 }
 
-function readTargets(cursor: JsonCursor): Targets {
+function readTargets(cursor: JsonCursor, entries: Entries | undefined): Targets {
   const known = [...COMMON, "delegations", "targets"];
   const at = cursor.object(known);
   const common = readCommon(at, "targets");
@@ -149,7 +156,7 @@ function readTargets(cursor: JsonCursor): Targets {
   return {
     type: "targets",
     ...common,
-    targets: readTargetFiles(at.field("targets")),
+    targets: (entries as Targets["targets"] | undefined) ?? readTargetFiles(at.field("targets")),
     ...(delegations.absent ? {} : { delegations: readDelegations(delegations) }),
     extra: extraOf(at.value, known),
   };

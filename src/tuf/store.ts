@@ -10,8 +10,8 @@ export interface CheckRecord {
  * Keeps the metadata of one repository, as seen from one trust anchor.
  *
  * Obligations: bytes come back as they were written, each document whole; a document that is not there, or cannot be
- * read, is undefined; every write is atomic; `update` loses no concurrent writer's document, in this process or
- * another. What cannot be written ends in a {@link StorageError}. Readers trust nothing that comes back.
+ * read, is undefined; every write is atomic, and writes take place in the order in which they were asked for; `update`
+ * loses no concurrent writer's document, in this process or another. What cannot be written ends in a {@link StorageError}. Readers trust nothing that comes back.
  */
 export interface TufStore {
   /** A root of one version; all that were ever verified stay. */

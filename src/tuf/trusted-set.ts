@@ -178,7 +178,7 @@ export class TrustedSet {
 
   /** Takes the snapshot and checks that nothing in it went back or away (§5.5). */
   async updateSnapshot(bytes: Bytes, from: Origin): Promise<void> {
-    await this.checkFile("snapshot", bytes, this.expectedSnapshot);
+    await this.checkFile("snapshot", "snapshot", bytes, this.expectedSnapshot);
     const document = this.decode(bytes, "snapshot", "snapshot");
     const fresh = await this.verifyTopLevel("snapshot", document, from);
     checkVersion("snapshot", document.signed.version, this.expectedSnapshot.version);
@@ -230,7 +230,7 @@ export class TrustedSet {
     from: Origin,
   ): Promise<VerifiedRole<Targets>> {
     const expected = this.expectedTargets(role);
-    await this.checkFile(role, bytes, expected);
+    await this.checkFile("targets", role, bytes, expected);
     const document = this.decode(bytes, "targets", role);
     const { role: roleKeys, keys } = this.delegationOf(role, delegator);
     const signedBy = await this.verify(role, document, roleKeys, keys);
@@ -299,7 +299,7 @@ export class TrustedSet {
     role: string,
     which = role,
   ): SignedMetadata<SignedTypes[Type]> {
-    return this.memo.decoded(`${type}:${which}`, bytes, () => decodeMetadata(bytes, type, role));
+    return this.memo.decoded(nameOf(type, which), bytes, () => decodeMetadata(bytes, type, role));
   }
 
   private verify(
@@ -312,12 +312,20 @@ export class TrustedSet {
   }
 
   /** Length and hashes, as far as they were signed. */
-  private async checkFile(role: string, bytes: Bytes, { length, hashes }: MetaFile): Promise<void> {
+  private async checkFile(type: MetadataType, role: string, bytes: Bytes, { length, hashes }: MetaFile): Promise<void> {
     if (length !== undefined && bytes.length !== length) {
       await checkBytes(role, bytes, { length, hashes: new Map() });
     }
-    if (hashes !== undefined) await checkBytes(role, bytes, expectedBytes(length ?? bytes.length, hashes));
+    if (hashes === undefined) return;
+    await checkBytes(role, bytes, expectedBytes(length ?? bytes.length, hashes), (algorithm, received) =>
+      this.memo.hash(nameOf(type, role), algorithm, received),
+    );
   }
+}
+
+/** Names documents, so that one name never stands for two types. */
+function nameOf(type: MetadataType, which: string): string {
+  return `${type}:${which}`;
 }
 
 /** From the form of metadata to that of the checks. */
@@ -331,6 +339,7 @@ function expectedBytes(length: number, hashes: Readonly<Record<string, string>>)
 
 /** Nothing that was listed before may vanish or go back, delegated roles included (§5.5.5). */
 function checkSnapshotFloor(snapshot: Snapshot, floor: Snapshot): void {
+  if (snapshot === floor) return;
   checkNotOlder("snapshot", snapshot.version, floor.version);
   for (const [role, { version }] of floor.meta) checkNotOlder(role, snapshot.meta.get(role)?.version ?? 0, version);
 }

@@ -1,9 +1,10 @@
 /**
- * Remembers what was verified, so that a client that lives long, or a search that meets a role again, reads and
+ * Remembers what was verified, so that a client that lives long, or a search that meets a role again, reads, hashes and
  * verifies nothing twice. Keyed by the received bytes and by the very keys that were demanded: a role verified for
  * one delegator says nothing for another.
  */
 import { equalBytes, type Bytes } from "../base/bytes.ts";
+import { hashBytes, type HashAlgorithm } from "../base/digest.ts";
 import type { TufKey } from "./keys.ts";
 import type { RoleKeys, Signed, SignedMetadata } from "./schema.ts";
 
@@ -14,6 +15,19 @@ export class VerificationMemo {
   private readonly documents = new Map<string, SignedMetadata>();
   private readonly signers = new WeakMap<SignedMetadata, WeakMap<RoleKeys, readonly TufKey[]>>();
 
+  /** By the very bytes, whoever holds them; those of a document that is remembered stay the same. */
+  private readonly hashes = new WeakMap<Uint8Array, Map<HashAlgorithm, Promise<Bytes>>>();
+
+  /** The hash of bytes, which for those of a document read before is worked out once. @param name of the document */
+  hash(name: string, algorithm: HashAlgorithm, bytes: Uint8Array): Promise<Bytes> {
+    const before = this.documents.get(name)?.bytes;
+    const same = before !== undefined && isSame(before, bytes) ? before : bytes;
+    const known = this.hashes.get(same) ?? new Map<HashAlgorithm, Promise<Bytes>>();
+    const hash = known.get(algorithm) ?? hashBytes(algorithm, same);
+    this.hashes.set(same, known.set(algorithm, hash));
+    return hash;
+  }
+
   /**
    * The document of these bytes: the one read before, if it is the same. Faults are not remembered.
    *
@@ -21,7 +35,7 @@ export class VerificationMemo {
    */
   decoded<T extends Signed>(name: string, bytes: Bytes, decode: () => SignedMetadata<T>): SignedMetadata<T> {
     const known = this.documents.get(name);
-    if (known !== undefined && equalBytes(known.bytes, bytes)) return known as SignedMetadata<T>;
+    if (known !== undefined && isSame(known.bytes, bytes)) return known as SignedMetadata<T>;
     const document = decode();
     this.documents.delete(name);
     this.documents.set(name, document);
@@ -42,4 +56,8 @@ export class VerificationMemo {
     this.signers.set(document, byRole.set(role, signedBy));
     return signedBy;
   }
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): boolean {
+  return a === b || equalBytes(a, b);
 }

@@ -11,12 +11,15 @@ import type { TrustedSet, VerifiedRole } from "./trusted-set.ts";
 export class Workflow {
   readonly set: TrustedSet;
   readonly io: DocumentIo;
+  /** What the run before had verified: bytes that are still the expected ones need not be read and hashed again. */
+  private readonly previous: TrustedSet | undefined;
   /** Roles that are being loaded, so that two searches at once ask once. */
   private readonly loading = new Map<string, Promise<VerifiedRole<Targets>>>();
 
-  constructor(set: TrustedSet, io: DocumentIo) {
+  constructor(set: TrustedSet, io: DocumentIo, previous: TrustedSet | undefined) {
     this.set = set;
     this.io = io;
+    this.previous = previous;
   }
 
   /** Verifies the top-level roles, from an anchor on. */
@@ -53,11 +56,16 @@ export class Workflow {
     }
     if (io.online) {
       await this.followRoots();
-      const { bytes, signed } = set.root.document;
-      const kept = await io.store.readRoot(signed.version);
-      if (kept === undefined || !equalBytes(kept, bytes)) await io.keepRoot(signed.version, bytes);
+      if (set.root.from === "cache") await this.keepKnownRoot();
     }
     set.settleRoot();
+  }
+
+  /** The anchor is in nobody's store at first; a stored root may have been damaged. */
+  private async keepKnownRoot(): Promise<void> {
+    const { bytes, signed } = this.set.root.document;
+    const kept = await this.io.store.readRoot(signed.version);
+    if (kept === undefined || !equalBytes(kept, bytes)) this.io.keepRoot(signed.version, bytes);
   }
 
   private nextStoredRoot(): Promise<Bytes | undefined> {
@@ -72,7 +80,7 @@ export class Workflow {
       if (bytes === undefined) return;
       if (followed === io.limits.rootRotations) throw tooManyRoots(followed);
       await set.advanceRoot(bytes, "network");
-      await io.keepRoot(version, bytes);
+      io.keepRoot(version, bytes);
     }
   }
 
@@ -83,7 +91,7 @@ export class Workflow {
     if (stored !== undefined) await ignoringFaults(() => set.rememberTimestamp(stored));
     if (io.online) {
       const bytes = (await io.fetch("timestamp", undefined, io.limits.timestamp)) ?? withheld("timestamp");
-      if ((await set.updateTimestamp(bytes, "network")) === "new") await io.keepRole("timestamp", bytes, stored);
+      if ((await set.updateTimestamp(bytes, "network")) === "new") io.keepRole("timestamp", bytes, stored);
     } else if (!set.hasTimestamp) {
       throw new TrustError("TRUST_UNAVAILABLE", "no timestamp is stored, so nothing can be verified offline", {
         role: "timestamp",
@@ -103,7 +111,7 @@ export class Workflow {
     }
     const bytes = await this.fetchExpected("snapshot", set.expectedSnapshot, io.limits.snapshot);
     await set.updateSnapshot(bytes, "network");
-    await io.keepRole("snapshot", bytes, stored);
+    io.keepRole("snapshot", bytes, stored);
   }
 
   /** §5.6, for the top-level role and delegated ones alike. */
@@ -112,13 +120,17 @@ export class Workflow {
     const other = set.targetsDocument(role);
     if (other !== undefined) return set.updateTargets(role, delegator, other.document.bytes, other.from);
     const expected = set.expectedTargets(role);
+    const before = io.online ? this.previous?.targetsDocument(role)?.document.bytes : undefined;
+    if (before !== undefined && (await io.usable(() => set.updateTargets(role, delegator, before, "cache")))) {
+      return set.targets(role, delegator)!;
+    }
     const stored = await io.store.read(role);
     if (stored !== undefined && (await io.usable(() => set.updateTargets(role, delegator, stored, "cache")))) {
       return set.targets(role, delegator)!;
     }
     const bytes = await this.fetchExpected(role, expected, io.limits.targets);
     const verified = await set.updateTargets(role, delegator, bytes, "network");
-    await io.keepRole(role, bytes, stored);
+    io.keepRole(role, bytes, stored);
     return verified;
   }
 

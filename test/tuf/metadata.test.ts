@@ -4,8 +4,15 @@ import { utf8Decode, utf8Encode, type Bytes } from "../../src/base/bytes.ts";
 import { FormatError } from "../../src/base/errors.ts";
 import { isJsonObject, parseJson, type JsonObject, type JsonValue } from "../../src/base/json.ts";
 import { canonicalJson } from "../../src/tuf/canonical-json.ts";
-import { decodeMetadata, encodeMetadata, signedMessage, type MetadataType } from "../../src/tuf/metadata.ts";
-import { excerptTargets, MIN_INDEXED_BYTES } from "../../src/tuf/target-index.ts";
+import {
+  decodeMetadata,
+  encodeMetadata,
+  signedMessage,
+  type MetadataType,
+  type Snapshot,
+  type Targets,
+} from "../../src/tuf/metadata.ts";
+import { excerptMeta, excerptTargets, MIN_INDEXED_BYTES } from "../../src/tuf/entry-index.ts";
 import { TufSimulator } from "../support/tuf-repository.ts";
 
 async function documents(): Promise<Record<MetadataType | "team" | "bins", Bytes>> {
@@ -239,12 +246,54 @@ describe("large documents, whose targets stay in their bytes", () => {
     fc.assert(
       fc.property(targets, fc.boolean(), fc.constantFrom(0, 1), (all, sorted, indent) => {
         const bytes = document(all, sorted, indent);
-        if (excerptTargets(bytes) !== undefined) excerpts++;
+        if (excerptTargets(utf8Decode(bytes)) !== undefined) excerpts++;
         expectSameReading(bytes);
       }),
       { numRuns: 400 },
     );
     expect(excerpts).toBeGreaterThan(20);
+  });
+
+  it("are read as small ones are where snapshots list much, too", () => {
+    const member = fc.oneof(fc.stringMatching(/^[a-z-]{1,8}$/), name).map((role) => `${role}.json`);
+    const entry = fc.record(
+      { version: fc.oneof(fc.nat(), fc.maxSafeNat()), length: fc.nat(), hashes, "x-extra": json },
+      { requiredKeys: ["version"] },
+    );
+    const meta = fc.dictionary(member, entry, { maxKeys: 6 });
+    let excerpts = 0;
+    fc.assert(
+      fc.property(meta, fc.boolean(), fc.constantFrom(0, 1), (all, sorted, indent) => {
+        const signed = {
+          _type: "snapshot",
+          expires: "2040-01-01T00:00:00Z",
+          meta: { ...all, "targets.json": { version: 1 } },
+          spec_version: "1.0",
+          version: 1,
+        };
+        const value = { signatures: [signature], signed };
+        const bytes = utf8Encode(sorted ? plainCanonical(value) : JSON.stringify(value, undefined, indent));
+        if (excerptMeta(utf8Decode(bytes)) !== undefined) excerpts++;
+        expectSameReading(bytes, "snapshot");
+      }),
+      { numRuns: 300 },
+    );
+    expect(excerpts).toBeGreaterThan(20);
+  });
+
+  it("need targets.json in a snapshot, however large", () => {
+    const lines = Array.from(
+      { length: 2000 },
+      (_, index) => `"bin-${String(index).padStart(4, "0")}.json":{"version":1}`,
+    );
+    const text = (list: string[]): Bytes =>
+      utf8Encode(
+        `{"signatures":[],"signed":{"_type":"snapshot","expires":"2040-01-01T00:00:00Z","meta":{${list.join(",")}},"spec_version":"1.0","version":1}}`,
+      );
+    expect(() => decodeMetadata(text(lines), "snapshot")).toThrow("targets.json is missing");
+    const whole = decodeMetadata(text([...lines, '"targets.json":{"version":7}']), "snapshot").signed.meta;
+    expect(whole).not.toBeInstanceOf(Map);
+    expect([whole.size, whole.get("targets")?.version]).toEqual([2001, 7]);
   });
 
   it("are refused as small ones are where bytes were changed", () => {
@@ -312,18 +361,23 @@ function pad(bytes: Bytes): Bytes {
 }
 
 /** Reads a document as a small one and as a large one. */
-function expectSameReading(bytes: Bytes): void {
-  const small = attempt(() => decodeMetadata(bytes, "targets"));
-  const large = attempt(() => decodeMetadata(pad(bytes), "targets"));
+function expectSameReading(bytes: Bytes, type: "snapshot" | "targets" = "targets"): void {
+  const small = attempt(() => decodeMetadata(bytes, type));
+  const large = attempt(() => decodeMetadata(pad(bytes), type));
   if (typeof small === "string" || typeof large === "string") {
     expect(large).toBe(small);
     return;
   }
   expect(large.message).toEqual(small.message);
-  expect([...large.signed.targets].toSorted(byName)).toEqual([...small.signed.targets].toSorted(byName));
-  for (const [path, file] of small.signed.targets) expect(large.signed.targets.get(path)).toEqual(file);
-  expect(large.signed.targets.get("no such target")).toBeUndefined();
-  expect(large.signed.targets.size).toBe(small.signed.targets.size);
+  const [left, right] = [entriesOf(small.signed), entriesOf(large.signed)];
+  expect([...right].toSorted(byName)).toEqual([...left].toSorted(byName));
+  for (const [name, entry] of left) expect(right.get(name)).toEqual(entry);
+  expect(right.get("no such entry")).toBeUndefined();
+  expect(right.size).toBe(left.size);
+}
+
+function entriesOf(signed: Snapshot | Targets): ReadonlyMap<string, unknown> {
+  return signed.type === "snapshot" ? signed.meta : signed.targets;
 }
 
 function attempt<T>(action: () => T): T | string {
