@@ -7,7 +7,7 @@ import { Authenticator } from "../base/token-auth.ts";
 
 export type { Credentials, CredentialSource } from "../base/credentials.ts";
 
-export type Actions = "pull" | "pull,push";
+export type Actions = "pull" | "pull,push" | "delete";
 
 /** The scope of a repository, https://distribution.github.io/distribution/spec/auth/scope/ */
 export function repositoryScope(repository: string, actions: Actions): string {

@@ -28,6 +28,8 @@ export interface ManifestStore {
   putByDigest(bytes: Uint8Array, mediaType: string, digest: Digest, options?: RequestOptions): Promise<void>;
   /** Stores a manifest and makes a tag name it, in one step that others see whole or not at all. */
   tag(bytes: Uint8Array, mediaType: string, tag: string, options?: RequestOptions): Promise<void>;
+  /** Removes a manifest and every tag that names it, where the store can. @returns false where it does not do that */
+  remove?(digest: Digest, options?: RequestOptions): Promise<boolean>;
 }
 
 export interface TagStore {

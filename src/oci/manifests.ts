@@ -123,6 +123,24 @@ export class Manifests {
     await this.put(bytes, mediaType, tag, options);
   }
 
+  /**
+   * Removes a manifest, and with it every tag that names it.
+   *
+   * @returns false where the registry does not allow that, or has it no more
+   * @throws {RegistryError} REGISTRY_UNAVAILABLE
+   */
+  async remove(digest: Digest, options: RequestOptions = {}): Promise<boolean> {
+    const response = await this.connection.send({
+      method: "DELETE",
+      to: this.path(digest),
+      scope: repositoryScope(this.repository, "delete"),
+      signal: options.signal,
+    });
+    if (response.status >= 500) throw await this.connection.refusal(response, `removing ${this.describe(digest)}`);
+    await response.cancel();
+    return response.status >= 200 && response.status <= 299;
+  }
+
   private async put(bytes: Uint8Array, mediaType: string, reference: string, options: RequestOptions): Promise<void> {
     const what = this.describe(reference);
     const response = await this.connection.send({

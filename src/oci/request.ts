@@ -21,7 +21,7 @@ const REDIRECT_STATUS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 const FOREIGN_HEADERS: ReadonlySet<string> = new Set(["accept", "accept-encoding", "range"]);
 
 export interface RegistryRequest {
-  readonly method: "GET" | "HEAD" | "POST" | "PUT";
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE";
   /** A path below the registry's origin, or an address on it that the registry gave. */
   readonly to: string | URL;
   readonly scope: string;

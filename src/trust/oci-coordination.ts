@@ -1,6 +1,5 @@
 /** One publish among others in a registry: see `oci-changes.ts` for why, and docs/adr/0010 for why that is enough. */
 import { errorCode, FormatError, TrustError, UsageError } from "../base/errors.ts";
-import type { Clock } from "../base/runtime.ts";
 import type { TufChange } from "../tuf/changes.ts";
 import { checkPending, MAX_LEAP } from "../tuf/check-pending.ts";
 import { binName, delegationNamed, pathHash } from "../tuf/delegations.ts";
@@ -9,9 +8,10 @@ import { applyChanges } from "../tuf/editor.ts";
 import { bytesOf, isFulfilled, requirementsOf, type Pending, type PendingSet } from "../tuf/pending.ts";
 import type { TufKey } from "../tuf/keys.ts";
 import { metadataFile } from "../tuf/names.ts";
+import type { PublishEnvironment } from "../tuf/publish.ts";
 import type { CoordinatedRound, Coordination } from "../tuf/publisher-store.ts";
 import type { TargetFile, Targets } from "../tuf/schema.ts";
-import { canSign, listedKeys, signWith, type SigningKeys } from "../tuf/signing-keys.ts";
+import { canSign, listedKeys, signWith } from "../tuf/signing-keys.ts";
 import { sameTarget } from "../tuf/target-file.ts";
 import { holderOf, spreadWhereLarge } from "./oci-bins.ts";
 import type { ChangeLog, FoundChange, RequestedDocument } from "./oci-change-log.ts";
@@ -39,14 +39,9 @@ const MAX_FOLLOWER_PAUSE_MS = 1_500;
 const PASSING: ReadonlySet<string> = new Set(["METADATA_ROLLED_BACK", "METADATA_TAMPERED", "TRUST_WITHHELD"]);
 const MAX_PASSING = 20;
 
-export interface CoordinationOptions {
+export interface CoordinationOptions extends PublishEnvironment {
   readonly log: ChangeLog;
-  readonly signing: SigningKeys;
-  readonly now: Clock;
-  readonly signal: AbortSignal | undefined;
   readonly pause: (milliseconds: number) => Promise<void>;
-  /** How far back requests are looked at; a day unless told. */
-  readonly maxAgeMs?: number | undefined;
 }
 
 type OwnChange =
@@ -273,8 +268,8 @@ export class OciCoordination implements Coordination {
   }
 }
 
-function isFar(id: string, { now, maxAgeMs = MAX_DISTANCE_MS }: CoordinationOptions): boolean {
-  return Math.abs(now().getTime() - timeOfTag(id)) > maxAgeMs;
+function isFar(id: string, { now, thorough = false }: CoordinationOptions): boolean {
+  return !thorough && Math.abs(now().getTime() - timeOfTag(id)) > MAX_DISTANCE_MS;
 }
 
 /** Changes as edits of names; undefined where there are others among them. */

@@ -14,16 +14,23 @@ import { decodeMetadata } from "../tuf/metadata.ts";
 import { metadataFile } from "../tuf/names.ts";
 import type { MetadataFile } from "../tuf/publish-files.ts";
 import type { Clock } from "../base/runtime.ts";
+import type { PublishEnvironment } from "../tuf/publish.ts";
+import type { PublishedCollection } from "../tuf/published.ts";
 import type { Coordination, PublishedBase, TufPublisherStore } from "../tuf/publisher-store.ts";
-import type { SigningKeys } from "../tuf/signing-keys.ts";
 import { ChangeLog } from "./oci-change-log.ts";
 import { foundCollection } from "./oci-founding.ts";
+import { timeOfTag } from "./oci-changes.ts";
+import { isSettled, marksOf } from "./oci-marks.ts";
 import { OciCoordination } from "./oci-coordination.ts";
 import type { MetadataRequest } from "../tuf/repository.ts";
 import { roleOfFile } from "./oci-layout.ts";
 
 /** Uploads at once. */
 const PARALLEL = 8;
+/** Whoever publishes may have been stopped for so long, and needs the requests that it overwrote. */
+const SETTLED_MS = 60 * 60 * 1000;
+/** Requests that are removed at once; the next refresh removes more. */
+const MAX_REMOVED = 500;
 /** Publishers that met wait up to so long before they try again. */
 const MAX_PAUSE_MS = 150;
 /** As for any metadata. */
@@ -69,8 +76,25 @@ export class OciPublisherStore implements TufPublisherStore {
     await moveTrustTag(this.place, content, state);
   }
 
-  coordinate(signing: SigningKeys, now: Clock, signal: AbortSignal | undefined): Coordination {
-    return new OciCoordination({ log: new ChangeLog(this.place.store), signing, now, signal, pause });
+  coordinate(environment: PublishEnvironment): Coordination {
+    return new OciCoordination({ ...environment, log: new ChangeLog(this.place.store), pause });
+  }
+
+  /** Removes change requests that were dealt with a while ago, where the registry removes anything. */
+  async tidy(collection: PublishedCollection, { now, signal }: PublishEnvironment): Promise<number> {
+    const { store } = this.place;
+    const log = new ChangeLog(store);
+    const marks = Array.from(collection.targets.values(), ({ signed }) => marksOf(signed));
+    const floor = marksOf(collection.targets.get("targets")?.signed).since;
+    const old = (await log.list(signal)).filter((id) => now().getTime() - timeOfTag(id) > SETTLED_MS);
+    const settled = old.filter((id) => id <= floor || marks.some((one) => isSettled(one, id)));
+    let removed = 0;
+    for (const tag of settled.slice(0, MAX_REMOVED)) {
+      const head = await store.manifests.head(tag, { signal });
+      if (head !== undefined && (await store.manifests.remove?.(head.digest, { signal })) !== true) break;
+      removed++;
+    }
+    return removed;
   }
 
   /** Publishers of one process take turns; those of others are spread by chance. */

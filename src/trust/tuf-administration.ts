@@ -194,12 +194,12 @@ export class TufAdministration implements Administration {
     });
   }
 
-  /** Signs snapshot and timestamp again where they are due, and nothing else. */
+  /** Signs snapshot and timestamp again where they are due, and completes what publishers have left undone. */
   async refresh(collection: string, { withinDays, ...reach }: RepairOptions): Promise<Refreshed> {
     const { publisher } = this.writable();
     const limit = this.options.now().getTime() + (withinDays ?? 0) * DAY_MS;
     const isFirst = onceEach();
-    const published = await publisher.change(
+    const published = await publisher.tend(
       collection,
       ({ base }) => {
         if (withinDays === undefined || base === undefined) return [];

@@ -41,6 +41,8 @@ export interface PublishEnvironment {
   readonly signing: SigningKeys;
   readonly now: Clock;
   readonly signal?: AbortSignal | undefined;
+  /** Looks for all that others have left undone, however long ago; for whoever tends a collection. */
+  readonly thorough?: boolean | undefined;
 }
 
 /** Computes changes from the newest documents. Called again in each round, so it must be a pure function of them. */
@@ -71,7 +73,7 @@ export async function publishChanges(
   environment: PublishEnvironment,
   rules: PublishRules = {},
 ): Promise<Published> {
-  const turn = access.store.coordinate?.(environment.signing, environment.now, environment.signal);
+  const turn = access.store.coordinate?.(environment);
   const round = async (): Promise<Published | undefined> => {
     const base = await readBase(access, environment.signal);
     const draft = TufDraft.of(base);

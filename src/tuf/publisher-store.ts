@@ -1,12 +1,12 @@
 /** Where publishers write: a directory now, a registry too. */
 import type { Bytes } from "../base/bytes.ts";
-import type { Clock } from "../base/runtime.ts";
 import type { TufChange } from "./changes.ts";
 import type { TufDraft } from "./draft.ts";
 import type { PendingSet } from "./pending.ts";
+import type { PublishEnvironment } from "./publish.ts";
+import type { PublishedCollection } from "./published.ts";
 import type { MetadataFile } from "./publish-files.ts";
 import type { TufRepository } from "./repository.ts";
-import type { SigningKeys } from "./signing-keys.ts";
 
 /** The state that a publish was worked out from. */
 export interface PublishedBase {
@@ -37,7 +37,9 @@ export interface TufPublisherStore extends TufRepository {
    */
   inTurn<T>(action: () => Promise<T>): Promise<T>;
   /** For places that cannot refuse a publish whose base is outdated. One for each publish. */
-  coordinate?(signing: SigningKeys, now: Clock, signal: AbortSignal | undefined): Coordination;
+  coordinate?(environment: PublishEnvironment): Coordination;
+  /** Removes what publishers have left behind and nobody needs any more. @returns how many of these things */
+  tidy?(collection: PublishedCollection, environment: PublishEnvironment): Promise<number>;
 }
 
 /**

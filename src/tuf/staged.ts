@@ -168,7 +168,7 @@ export async function publishStaged(
       });
     }
     if (base === undefined) await checkAbsent(access.store, environment.signal);
-    await coordinate?.(environment.signing, environment.now, environment.signal).announce(async () => pending);
+    await coordinate?.(environment).announce(async () => pending);
     published = await publishPending(access, draftOf(base, pending), pending, environment);
     if (coordinate !== undefined && base !== undefined) {
       const { collection, warnings } = await publishChanges(access, () => [], environment); // until nothing is missing

@@ -74,6 +74,7 @@ class RegistryState {
     const [, repository = "", kind, name = ""] = match;
     if (kind === "blobs/uploads") return this.upload(request, repository);
     if (kind === "blobs") return this.blob(request, this.blobs.get(`${repository}@${name}`));
+    if (kind === "manifests" && method === "DELETE") return this.remove(repository, name);
     if (kind === "manifests")
       return method === "PUT" ? this.putManifest(request, repository, name) : this.manifest(repository, name);
     if (kind === "tags") return this.tags(request, repository);
@@ -115,6 +116,16 @@ class RegistryState {
     if (stored === undefined) return refuse(404, "MANIFEST_UNKNOWN");
     const headers = { "content-type": stored.mediaType, "docker-content-digest": sha256(stored.bytes) };
     return { status: 200, headers, body: stored.bytes };
+  }
+
+  private remove(repository: string, digest: string): HonestAnswer {
+    const stored = this.manifests.get(`${repository}@${digest}`);
+    if (stored === undefined) return refuse(404, "MANIFEST_UNKNOWN");
+    for (const [key, { bytes }] of this.manifests) {
+      if (key.startsWith(`${repository}:`) && bytes.equals(stored.bytes)) this.manifests.delete(key);
+    }
+    this.manifests.delete(`${repository}@${digest}`);
+    return { status: 202, headers: {}, body: Buffer.alloc(0) };
   }
 
   private tags(request: SeenRequest, repository: string): HonestAnswer {

@@ -13,6 +13,7 @@ import {
   type MachineOptions,
 } from "../support/oci-trust.ts";
 import { testTransport } from "../support/registry-rig.ts";
+import { DAY } from "../support/tuf-publishing.ts";
 
 const TUF = "acme/app:tuf";
 
@@ -163,5 +164,30 @@ describe("trust data in a registry", () => {
     }
     expect(await codeOf(() => open().source.open(COLLECTION, ACCEPT))).toBe("TRUST_NOT_FOUND");
     expect(registry.manifests.has(TUF)).toBe(false);
+  });
+
+  test("is tended: what was left undone long ago is applied, and requests that nobody needs are removed", async () => {
+    let now = new Date();
+    const ada = open({ now: () => now });
+    await ada.source.publish(COLLECTION, adding("v0"), REFUSE);
+    registry.setFault(({ method, path }) => (method === "PUT" && path.endsWith("/tuf") ? { status: 403 } : undefined));
+    await codeOf(() => ada.source.publish(COLLECTION, adding("half"), REFUSE));
+    registry.setFault(undefined);
+    now = new Date(now.getTime() + 3 * DAY);
+    const bob = open({ keyStore: ada.keyStore, now: () => now });
+    await bob.source.publish(COLLECTION, adding("v1"), ACCEPT);
+    expect(await namesSeenBy(open({ now: () => now }))).toEqual(["v0", "v1"]); // too long ago for somebody passing by
+    const { files } = await ada.publisher.tend(COLLECTION, []);
+    expect(files.map(({ role }) => role)).toEqual(["targets", "snapshot", "timestamp"]);
+    expect(await namesSeenBy(open({ now: () => now }))).toEqual(["half", "v0", "v1"]);
+    const left = changeTags();
+    expect((await ada.publisher.tend(COLLECTION, [])).files).toEqual([]);
+    now = new Date(now.getTime() + DAY);
+    expect((await ada.publisher.tend(COLLECTION, [])).files).toEqual([]);
+    expect(changeTags().length).toBeLessThan(left.length);
+    now = new Date(now.getTime() + 20 * DAY);
+    const renewed = await ada.publisher.tend(COLLECTION, []);
+    expect(renewed.files.map(({ role }) => role)).toEqual(["snapshot", "timestamp"]);
+    expect((await ada.publisher.tend(COLLECTION, [])).files).toEqual([]);
   });
 });
