@@ -1,4 +1,6 @@
 /** Lock: what a reference is today, verified, as an entry of a lockfile. No module is downloaded for it. */
+import { requireAllowedTarget } from "./apply-rules.ts";
+import { requireApprovedTarget, type Approvals } from "./approve-contract.ts";
 import { digestAlgorithm, type Digest } from "./base/digest.ts";
 import { TrustError, UsageError } from "./base/errors.ts";
 import type { ContentCache } from "./content-cache.ts";
@@ -7,7 +9,7 @@ import type { ContentStores } from "./oci/content-store.ts";
 import type { Reference } from "./oci/reference.ts";
 import { repositoryName, taggedReference } from "./oci/tagged-reference.ts";
 import type { ReceivedManifest } from "./oci/types.ts";
-import type { ResolvedModule } from "./release-module.ts";
+import { askingOf, type ResolvedModule } from "./release-module.ts";
 import { resolveReference } from "./resolve-reference.ts";
 import { resolveOffline } from "./resolve-stored.ts";
 import { storedContent, type ReadableContent } from "./stored-content.ts";
@@ -28,6 +30,8 @@ export interface LockOptions {
   readonly reference: string | Reference;
   /** What to verify against; with the floors of the lockfile where there is one already. */
   readonly trust: Coverage;
+  /** What was approved, where a policy wants wider contracts approved: what is locked need not be approved again. */
+  readonly approvals?: Approvals | undefined;
   readonly cache?: ContentCache | undefined;
   /** Ask nobody: trust data as it is stored (`trust.freshness` says so too), manifests out of the cache. */
   readonly offline?: boolean | undefined;
@@ -43,7 +47,8 @@ export interface LockReport {
 /**
  * Verifies what a reference names now, and gives its entry for a lockfile.
  *
- * @throws {TrustError} every refusal of a pull
+ * @throws {TrustError} every refusal of a pull that can be made without the module's bytes; CONTRACT_WIDENED where only
+ *   they could tell
  * @throws {UsageError} USAGE where what is signed cannot be locked
  * @example
  * ```ts
@@ -61,11 +66,26 @@ export async function lock(options: LockOptions): Promise<LockReport> {
   const resolved = await (registry === undefined
     ? resolveOffline({ reference, trust, content, signal })
     : resolveReference({ reference, trust, content, onManifest, signal }));
+  requireAllowedTarget(resolved);
+  await requireApprovedLock(resolved, options.approvals);
   const module = await lockedModule(resolved, content, repositoryName(reference), signal);
   for (const { digest, bytes } of seen) await cache?.put(digest, bytes);
   const { collection, target } = resolved;
   const notes = [...trustNotes(collection, runtime.now()), ...knowledgeNotes(trust, collection)];
   return { module, trust: trustReport(trust, collection, target), notes };
+}
+
+/** A pull of what is locked asks for no approval any more, so it must be given now. */
+async function requireApprovedLock(resolved: ResolvedModule, approvals: Approvals | undefined): Promise<void> {
+  const asking = askingOf(resolved, { approvals });
+  if (asking === undefined) return;
+  const { name, target } = resolved;
+  if (readBinding(target.custom, target.name)?.contract !== undefined) return requireApprovedTarget(asking, target);
+  throw new TrustError("CONTRACT_WIDENED", `nobody has signed what ${name} asks for, so it cannot be locked`, {
+    role: target.role,
+    hint: "The policy wants what modules ask for approved; let the publisher sign the module again, which says so",
+    details: { reference: name, kind: null, imports: [] },
+  });
 }
 
 /**

@@ -63,9 +63,9 @@ export async function releaseModule(
 }
 
 /** Whether a wider contract needs somebody's approval here. */
-function askingOf(
+export function askingOf(
   { name, trust, collection }: ResolvedModule,
-  { approvals, lock }: ReleaseOptions,
+  { approvals, lock }: Pick<ReleaseOptions, "approvals" | "lock">,
 ): Asking | undefined {
   if (trust.rules?.widening !== "approve" || lock !== undefined) return undefined;
   const repository = repositoryName(taggedReference(name));

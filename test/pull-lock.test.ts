@@ -6,6 +6,9 @@ import { lock } from "../src/lock.ts";
 import { openModuleCache } from "../src/node/module-cache.ts";
 import { RegistryClient } from "../src/oci/registry-client.ts";
 import type { PullLock } from "../src/pull.ts";
+import type { Approvals } from "../src/approve-contract.ts";
+import { memoryApprovalStore } from "../src/trust/approvals.ts";
+import type { TrustRules } from "../src/trust/rules.ts";
 import type { Coverage } from "../src/trust/coverage.ts";
 import type { LockedModule } from "../src/trust/lockfile.ts";
 import { verify } from "../src/verify.ts";
@@ -74,6 +77,34 @@ describe("lock", () => {
     await world.push("one");
     await world.push("evil", { sign: undefined });
     await failure(lockNow(), "TAG_MISMATCH");
+  });
+});
+
+describe("lock under a policy", () => {
+  const rules: TrustRules = { origin: "policy.json", missing: "reject" };
+  const lockUnder = (more: Partial<TrustRules>, approvals?: Approvals): Promise<unknown> => {
+    const { runtime, client: registry, reference, coverage } = world;
+    return lock({ runtime, registry, reference, trust: { ...coverage, rules: { ...rules, ...more } }, approvals });
+  };
+
+  it("locks nothing that a pull would refuse", async () => {
+    await world.push("one");
+    await failure(lockUnder({ maxSize: 5 }), "POLICY_REFUSED");
+    await failure(lockUnder({ formats: ["wasm-to-oci"] }), "POLICY_REFUSED");
+    await lockUnder({ maxSize: 5_000 });
+  });
+
+  it("asks for the approval that pulls of what is locked are spared", async () => {
+    await world.push("one");
+    const store = memoryApprovalStore();
+    const scope = { repository: world.repository, collection: world.repository };
+    await store.add(scope, { kind: "component", imports: [] });
+    await failure(lockUnder({ widening: "approve" }, { store }), "CONTRACT_WIDENED");
+    await lockUnder({ widening: "approve" }, { store, approve: true });
+    const targets = world.source.collections.get(world.repository)!;
+    const { hashes, ...rest } = targets.get("v1")!;
+    targets.set("v1", { ...rest, hashes, custom: undefined });
+    await failure(lockUnder({ widening: "approve" }, { store, approve: true }), "CONTRACT_WIDENED");
   });
 });
 

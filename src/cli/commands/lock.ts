@@ -1,5 +1,7 @@
+import type { Approvals } from "../../approve-contract.ts";
 import { TrustError, UsageError } from "../../base/errors.ts";
 import { lock, type LockReport } from "../../lock.ts";
+import { openApprovalFile } from "../../node/approval-file.ts";
 import { formatTagged, repositoryName, taggedReference, type TaggedReference } from "../../oci/tagged-reference.ts";
 import { lockDifferences } from "../../trust/lock-comparison.ts";
 import type { LockedModule } from "../../trust/lockfile.ts";
@@ -34,6 +36,7 @@ export const lockCommand = defineCommand({
   options: {
     check: flag("--check", "change nothing; fail where the file is not what locking would write"),
     sign: flag("--sign", "verify: by the registry itself, unless a pin, --server or --trust says where"),
+    approve: flag("--approve", "agree to what the modules ask for, where a policy wants that said of more than before"),
     ...lockfileOptions,
     ...trustServerOptions,
     ...pinOptions,
@@ -58,7 +61,8 @@ export const lockCommand = defineCommand({
     const state = await readLockfileState(path);
     const wanted = wantedReferences(references, state, path, check);
     const locked: Locked[] = [];
-    for (const reference of wanted) locked.push(await lockOne(context, options, reference, state.modules));
+    const approvals = { store: openApprovalFile(trustDirectory(context, options.dir)), approve: options.approve };
+    for (const reference of wanted) locked.push(await lockOne(context, options, reference, state.modules, approvals));
     const changed = locked.filter(({ change }) => change !== "unchanged");
     if (!check) {
       const entries = locked.map(({ module }) => module);
@@ -109,12 +113,22 @@ async function lockOne(
   options: SessionOptions,
   reference: TaggedReference,
   modules: readonly LockedModule[],
+  approvals: Approvals,
 ): Promise<Locked> {
   return withSession(context, { ...options, reference }, async (session) => {
     const trust =
       (await lockedCoverage(session, reference, modules, true)) ?? (await session.requiredCoverage(reference));
     const { runtime, registry, cache, offline } = session;
-    const report = await lock({ runtime, registry, reference, trust, cache, offline, signal: context.signal });
+    const report = await lock({
+      runtime,
+      registry,
+      reference,
+      trust,
+      approvals,
+      cache,
+      offline,
+      signal: context.signal,
+    });
     sayNotes(context, report.notes);
     const seen = { ...report.trust, name: report.trust.collection };
     await rememberCollection(context, session, repositoryName(reference), trust, seen);
