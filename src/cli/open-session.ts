@@ -1,5 +1,4 @@
 /** Opens a session: the registry, the trust source and what covers a reference, as policy, pins and flags have them. */
-import { join } from "node:path";
 import { FormatError, TransportError, UsageError } from "../base/errors.ts";
 import type { Transport } from "../base/http.ts";
 import { parseCertificates } from "../keys/certificate.ts";
@@ -10,7 +9,7 @@ import { localAuthorities } from "../node/local-ca.ts";
 import { defaultCacheDir, openModuleCache } from "../node/module-cache.ts";
 import { withNotaryPins } from "../node/notary-config.ts";
 import { openPinFile } from "../node/pin-file.ts";
-import { openPolicyFile, openPolicyIfThere, POLICY_FILE, type LoadedPolicy } from "../node/policy-file.ts";
+import type { LoadedPolicy } from "../node/policy-file.ts";
 import { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "../node/transport.ts";
 import { registryApiHost, type Reference } from "../oci/reference.ts";
 import { RegistryClient } from "../oci/registry-client.ts";
@@ -27,6 +26,7 @@ import { findKey } from "./key-directory.ts";
 import { TrustOpener } from "./open-trust.ts";
 import { passphrases } from "./passphrases.ts";
 import { plainHttp } from "./plain-http.ts";
+import { openPolicy } from "./policy-choice.ts";
 import { progressLine } from "./progress.ts";
 import type { Session, SessionOptions } from "./session.ts";
 import { trustDirectory } from "./trust-directory.ts";
@@ -87,14 +87,14 @@ async function createSession(
     rootKeyId,
   });
 
-  let policy: Promise<LoadedPolicy | undefined> | undefined;
+  let opening: Promise<LoadedPolicy | undefined> | undefined;
+  const policy = (): Promise<LoadedPolicy | undefined> => (opening ??= openPolicy(dir, options.policy));
   const coverage = async (reference: Reference): Promise<Coverage | undefined> => {
-    policy ??= openPolicy(dir, options);
     const openSource = (wanted: PinnedSource): TrustSource => opener.open(wanted, reference).source;
     const covered = coverRepository({
       repository: repositoryName(reference),
       pins: await pins.list(),
-      policy: await (await policy)?.apply(repositoryName(reference)),
+      policy: await (await policy())?.apply(repositoryName(reference)),
       source: place && openSource(place),
       pin,
       collection: options.gun,
@@ -122,6 +122,7 @@ async function createSession(
     onProgress: progressLine(context.out),
     pin,
     place,
+    policy,
     openTrust: (wanted, reference) => opener.open(wanted, reference),
     coverage,
     requiredCoverage,
@@ -130,11 +131,6 @@ async function createSession(
       return { ...(await requiredCoverage(reference)), signal: context.signal };
     },
   };
-}
-
-/** The policy that is named, or the trust directory's own if it has one. */
-async function openPolicy(dir: string, { policy }: SessionOptions): Promise<LoadedPolicy | undefined> {
-  return policy === undefined ? openPolicyIfThere(join(dir, POLICY_FILE)) : openPolicyFile(policy);
 }
 
 /** Commands that have no use for a cache do not take its options either. */

@@ -3,6 +3,7 @@ import type { OnProgress } from "../base/progress.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { ContentCache } from "../content-cache.ts";
 import type { KeyStore } from "../keys/key-store.ts";
+import type { LoadedPolicy } from "../node/policy-file.ts";
 import type { Reference } from "../oci/reference.ts";
 import type { RegistryClient } from "../oci/registry-client.ts";
 import type { Signing } from "../sign-target.ts";
@@ -72,6 +73,8 @@ export interface Session {
   openTrust(place: PinnedSource, reference: Pick<Reference, "registry" | "repository">): OpenedTrust;
   /** The place that flags name; undefined where none do. */
   readonly place: PinnedSource | undefined;
+  /** The policy that governs this run; undefined where there is none. */
+  policy(): Promise<LoadedPolicy | undefined>;
   /** What a reference is verified against; undefined where nothing covers it and no flag asks for it. */
   coverage(reference: Reference): Promise<Coverage | undefined>;
   /** The same where something must: for commands that make no sense without. @throws TRUST_SOURCE_MISSING */

@@ -119,13 +119,18 @@ export const rootKeyOptions = {
   rootCa: value("--root-ca FILE", "accept only a root certificate issued by these authorities (PEM)", nonEmpty),
 };
 
-/** For commands that decide whether a root is trusted. */
-export const pinOptions = {
-  ...rootKeyOptions,
+/** For commands that a policy governs. */
+export const policyOptions = {
   policy: value("--policy FILE", "policy that says what must be trusted and what is allowed", nonEmpty, {
     initialText: "policy.json in the trust directory, if there",
     env: "WASM_TO_OCI_POLICY",
   }),
+};
+
+/** For commands that decide whether a root is trusted. */
+export const pinOptions = {
+  ...rootKeyOptions,
+  ...policyOptions,
   noTofu: flag(
     "--no-tofu",
     "refuse a collection that is neither pinned nor known, instead of trusting it on first use",

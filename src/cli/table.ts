@@ -16,6 +16,7 @@ export interface Group {
 /** First words that are no command by themselves, e.g. `trust`. */
 export const FAMILIES: Readonly<Record<string, string>> = {
   trust: "Manage the trust data of a collection",
+  policy: "Look into what a policy decides",
   key: "Manage private keys",
   bundle: "Carry modules and their trust data in one file",
 };
@@ -143,6 +144,21 @@ export const TABLE: readonly Group[] = [
         name: "trust repair",
         summary: "Sign an expired collection again",
         load: async () => (await import("./commands/trust-repair.ts")).trustRepairCommand,
+      },
+    ],
+  },
+  {
+    title: "Policy",
+    entries: [
+      {
+        name: "policy explain",
+        summary: "Show which entry of a policy decides for a reference, and what it demands",
+        load: async () => (await import("./commands/policy-explain.ts")).policyExplainCommand,
+      },
+      {
+        name: "policy test",
+        summary: "Check a policy, and what it decides for a list of references",
+        load: async () => (await import("./commands/policy-test.ts")).policyTestCommand,
       },
     ],
   },

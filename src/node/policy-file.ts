@@ -13,9 +13,13 @@ import { readRegularFile } from "./regular-file.ts";
 export const POLICY_FILE = "policy.json";
 
 export interface LoadedPolicy {
+  /** The file, as messages show it. */
+  readonly path: string;
   readonly index: PolicyIndex;
   /** The entry that decides for a repository, its root file read; undefined where none does. @throws POLICY_AMBIGUOUS */
   apply(repository: string): Promise<AppliedPolicy | undefined>;
+  /** Reads every root file that entries name. @throws {StorageError} FILE_NOT_FOUND; {FormatError} METADATA_INVALID */
+  readRootFiles(): Promise<void>;
 }
 
 /**
@@ -44,10 +48,14 @@ export async function openPolicyIfThere(path: string): Promise<LoadedPolicy | un
   const toAbsolute = (relative: string): string => resolve(folder, relative);
   const index = new PolicyIndex(parsePolicy(bytes, { origin: path, toAbsolute }));
   return {
+    path,
     index,
     async apply(repository) {
       const match = index.match(repository);
       return match && { ...match, roots: await readRoots(match.entry, toAbsolute) };
+    },
+    async readRootFiles() {
+      for (const entry of index.policy.entries) await readRoots(entry, toAbsolute);
     },
   };
 }

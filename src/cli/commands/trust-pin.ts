@@ -1,5 +1,6 @@
 import { utf8Encode } from "../../base/bytes.ts";
 import { TrustError, UsageError } from "../../base/errors.ts";
+import { parseGun } from "../../notary/gun.ts";
 import { parseReference } from "../../oci/reference.ts";
 import { repositoryName } from "../../oci/tagged-reference.ts";
 import type { Pin } from "../../trust/pin.ts";
@@ -26,6 +27,11 @@ const REST = "{rest}";
 
 const options = {
   ...trustServerOptions,
+  gun: value(
+    "--gun, --collection NAME",
+    "the collection to expect; may end in {rest} where PATTERN does",
+    parseExpected,
+  ),
   ...rootKeyOptions,
   root: value("--root FILE", "trust begins with this root file of the publisher's; not for Notary", nonEmpty),
   update: flag("--update", "take over the keys of the collection's present root, which the trusted one leads to"),
@@ -55,6 +61,10 @@ export const trustPinCommand = defineCommand({
       "pin one key for every repository of acme",
     ],
     ["wasm-to-oci trust pin ghcr.io/acme/app --trust oci: --root acme.root.json", "begin with a root file"],
+    [
+      "wasm-to-oci trust pin mirror.example/x/{rest} --trust oci: --collection acme/{rest} --root-fingerprint 5d1e…",
+      "verify a mirror as what it mirrors",
+    ],
     ["wasm-to-oci trust pin ghcr.io/acme/app --update", "follow a root rotation"],
     ["wasm-to-oci trust pin", "show all pins"],
   ],
@@ -74,6 +84,12 @@ export const trustPinCommand = defineCommand({
     });
   },
 });
+
+/** The name of a collection, or of one for each repository below a prefix. @throws {UsageError} GUN_INVALID */
+function parseExpected(input: string): string {
+  parseGun(input.endsWith(REST) ? `${input.slice(0, -REST.length)}x` : input);
+  return input;
+}
 
 /** Gives a pattern the spelling that references have when they are looked up. */
 function normalisePattern(pattern: string): string {
@@ -204,7 +220,7 @@ async function showPins({ out }: Context, pins: readonly PinEntry[]): Promise<vo
   );
 }
 
-function describePin(pin: Pin): string {
+export function describePin(pin: Pin): string {
   const { fingerprints = [], certificateIds = [], certificateAuthorities, threshold = 1 } = pin;
   const parts = [
     ...(fingerprints.length === 0 ? [] : [`${threshold > 1 ? `${threshold} of ` : ""}key ${fingerprints.join(", ")}`]),
