@@ -96,6 +96,15 @@ describe("the article's lines", () => {
     expect(asked.stderr).toContain("Add --sign for trust data in the registry itself");
   });
 
+  it("pin a mirror to the collections that it mirrors, by a pattern", async () => {
+    const pattern = `${served.registry}/mirror/{rest}`;
+    const pin = ["trust", "pin", pattern, "--trust", "oci:", "--root-fingerprint", "ab".repeat(32), "--dir", "mirror"];
+    expect(await served.run([...pin, "--collection", "acme/../{rest}"])).toMatchObject({ status: 2 });
+    expect(await served.run([...pin, "--collection", "acme/{rest}"])).toMatchObject({ status: 0 });
+    const { stdout } = await served.run(["trust", "pin", "--dir", "mirror", "--format", "json"]);
+    expect(JSON.parse(stdout)).toMatchObject({ pins: [{ pattern, collection: "acme/{rest}", trust: "oci:" }] });
+  });
+
   it("refuse two places of trust data", async () => {
     const words = ["--server", served.server, "--trust", "oci:"];
     const { status, stderr } = await served.run(["push", "testdata/hello.wasm", reference("two:v1"), ...words]);
