@@ -141,7 +141,9 @@ function grouped(names: readonly string[], groupOf: (name: string, index: number
   const groups = new Map<number, string[]>();
   for (const [index, name] of names.entries()) {
     const group = groupOf(name, index);
-    groups.set(group, [...(groups.get(group) ?? []), name]);
+    const members = groups.get(group);
+    if (members === undefined) groups.set(group, [name]);
+    else members.push(name);
   }
   return [...groups.values()];
 }
