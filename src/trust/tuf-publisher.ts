@@ -38,6 +38,7 @@ import {
   checkPin,
   COLLECTION_FIELD,
   hasPin,
+  keepAnchor,
   matchesPin,
   type PublishTuf,
   type TufSource,
@@ -203,7 +204,7 @@ export class TufPublisher {
   async publishStaged(collection: string, options: ReachOptions = {}): Promise<Published> {
     const access = await this.reach(collection, options);
     const published = await publishStaged(access, this.options.staging, this.environment(options.signal));
-    if (access.anchor === undefined) await this.keepAnchor(collection, published);
+    if (access.anchor === undefined) await this.keepOwnRoot(collection, published);
     return published;
   }
 
@@ -270,7 +271,7 @@ export class TufPublisher {
       const draft = await this.newDraft(collection, roles, made, extra);
       await applyChanges(draft, await compute(draft));
       const published = await publishNew({ store, anchor: undefined }, draft, this.environment(signal));
-      await this.keepAnchor(collection, published);
+      await this.keepOwnRoot(collection, published);
       return published;
     } catch (error) {
       // keys of a collection that may exist must not get lost
@@ -341,13 +342,22 @@ export class TufPublisher {
         },
       );
     }
-    return { store, anchor: found.anchor, check };
+    const { anchor } = found;
+    return {
+      store,
+      anchor,
+      check: async (base) => {
+        await check(base);
+        await keepAnchor(trust, key, anchor); // verified and of this name: from here on it is the only one
+      },
+    };
   }
 
-  private async keepAnchor(collection: string, { files }: Published): Promise<void> {
+  /** The first root of a collection that was made here. */
+  private async keepOwnRoot(collection: string, { files }: Published): Promise<void> {
     const root = files.find(({ role }) => role === "root");
     const { store, trust } = this.options;
-    if (root !== undefined) await trust.writeAnchor({ location: store.location, collection }, root.bytes);
+    if (root !== undefined) await keepAnchor(trust, { location: store.location, collection }, root.bytes);
   }
 
   private environment(signal: AbortSignal | undefined): PublishEnvironment {

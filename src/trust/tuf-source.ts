@@ -123,7 +123,7 @@ export class TufSource implements TrustSource {
       warnings,
       createHasher: runtime.createHasher,
     });
-    if (stored === undefined) await this.keepAnchor(key, anchor);
+    if (stored === undefined) await keepAnchor(this.options.trust, key, anchor);
     return opened;
   }
 
@@ -178,7 +178,7 @@ export class TufSource implements TrustSource {
         details: { collection },
       });
     }
-    if (stored === undefined) await this.keepAnchor(key, anchor);
+    if (stored === undefined) await keepAnchor(this.options.trust, key, anchor);
   }
 
   /** Forgets the root and the versions that were seen, so that the next contact is the first again. */
@@ -224,15 +224,20 @@ export class TufSource implements TrustSource {
       details: { collection, missing: "root" },
     });
   }
+}
 
-  private async keepAnchor(key: TufCollectionKey, anchor: Bytes): Promise<void> {
-    if (equalBytes(await this.options.trust.writeAnchor(key, anchor), anchor)) return;
-    throw new TrustError("ROOT_UNTRUSTED", `another process trusted a different first root of ${key.collection}`, {
-      role: "root",
-      hint: "One of the two was shown another repository; compare both with what the publisher says, and pin it",
-      details: { collection: key.collection },
-    });
-  }
+/**
+ * Keeps the root that trust begins with, once everything about it was checked.
+ *
+ * @throws {TrustError} ROOT_UNTRUSTED where another process has trusted a different one meanwhile
+ */
+export async function keepAnchor(trust: TufTrustStore, key: TufCollectionKey, anchor: Bytes): Promise<void> {
+  if (equalBytes(await trust.writeAnchor(key, anchor), anchor)) return;
+  throw new TrustError("ROOT_UNTRUSTED", `another process trusted a different first root of ${key.collection}`, {
+    role: "root",
+    hint: "One of the two was shown another repository; compare both with what the publisher says, and pin it",
+    details: { collection: key.collection },
+  });
 }
 
 /** All that a pin demands must hold, so one that cannot be checked here is refused. @throws {UsageError} USAGE */

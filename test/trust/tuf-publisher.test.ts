@@ -5,8 +5,11 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ownBytes } from "../../src/base/bytes.ts";
 import { memoryKeyStore, type KeyStore } from "../../src/keys/key-store.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
+import { openTufDirectory } from "../../src/node/tuf-directory-publisher.ts";
 import { openTufPublisher } from "../../src/node/tuf-publisher.ts";
+import { openTufTrustDir } from "../../src/node/tuf-source.ts";
 import type { EditTargets } from "../../src/trust/source.ts";
+import { TufPublisher } from "../../src/trust/tuf-publisher.ts";
 import { prefixPatterns } from "../../src/tuf/editor.ts";
 import { always, codeOf } from "../support/key-fixtures.ts";
 import { DAY, NOW, person } from "../support/tuf-publishing.ts";
@@ -31,7 +34,17 @@ function machine(name: string, { keyStore = memoryKeyStore(), now = () => NOW } 
     passphrases: always("a long passphrase"),
     runtime,
   });
-  return { publisher, source, keyStore };
+  const store = openTufDirectory(join(dir, "repository"));
+  const options = {
+    store,
+    staging: store.staging,
+    trust: openTufTrustDir(join(dir, name)),
+    keyStore,
+    passphrases: always("a long passphrase"),
+    keyLocation: "memory",
+    now,
+  };
+  return { publisher, source, keyStore, options };
 }
 
 const adding =
@@ -136,6 +149,43 @@ describe("a TUF source that publishes", () => {
     expect(await codeOf(() => publisher.change("acme/other", [], ACCEPT))).toBe("COLLECTION_MISMATCH");
     expect(await codeOf(() => publisher.status("acme/other", ACCEPT))).toBe("COLLECTION_MISMATCH");
     expect(await codeOf(() => publisher.init("acme/other"))).toBe("TRUST_EXISTS");
+  });
+
+  test.each([
+    ["change", (one: TufPublisher) => one.change(COLLECTION, [], ACCEPT)],
+    ["status", (one: TufPublisher) => one.status(COLLECTION, ACCEPT)],
+    ["repair", (one: TufPublisher) => one.repair(COLLECTION, ACCEPT)],
+    ["stage", (one: TufPublisher) => one.stage(COLLECTION, [{ action: "renew", role: "targets" }], ACCEPT)],
+  ])("keeps the root of its first use, which was a %s", async (_, act) => {
+    const { source, publisher, keyStore } = machine("ada");
+    await source.publish(COLLECTION, adding("v1"), REFUSE);
+    const ben = machine("ben", { keyStore });
+    await act(ben.publisher);
+    await publisher.dropStaged();
+    expect((await ben.source.open(COLLECTION, REFUSE)).firstUse).toBe(false);
+    await expect(ben.publisher.status(COLLECTION)).resolves.toMatchObject({ expired: false });
+    // the same place, another collection's keys
+    await rm(join(dir, "repository"), { recursive: true });
+    await machine("eve").source.publish(COLLECTION, adding("v1"), REFUSE);
+    expect(await codeOf(() => act(ben.publisher))).toBe("SIGNATURE_THRESHOLD");
+  });
+
+  test("keeps no root that names another collection, and lets nobody take the place of one that is trusted", async () => {
+    await machine("ada").source.publish(COLLECTION, adding("v1"), REFUSE);
+    const ben = machine("ben");
+    expect(await codeOf(() => ben.publisher.status("acme/other", ACCEPT))).toBe("COLLECTION_MISMATCH");
+    expect(await codeOf(() => ben.publisher.status("acme/other"))).toBe("FIRST_USE_REFUSED");
+    const trust = openTufTrustDir(join(dir, "ben"));
+    const key = { location: join(dir, "repository"), collection: COLLECTION };
+    const other = Uint8Array.of(1);
+    const late = { ...trust, readAnchor: async () => undefined, writeAnchor: async () => other };
+    const racing = new TufPublisher({ ...ben.options, trust: late });
+    expect(await codeOf(() => racing.status(COLLECTION, ACCEPT))).toBe("ROOT_UNTRUSTED");
+    expect(await trust.readAnchor(key)).toBeUndefined();
+    await ben.publisher.status(COLLECTION, ACCEPT);
+    expect(await trust.readAnchor(key)).toEqual(
+      ownBytes(await readFile(join(dir, "repository", "metadata", "1.root.json"))),
+    );
   });
 
   test("trusts no root that nothing speaks for, and none that is not pinned", async () => {
