@@ -30,7 +30,7 @@ describe("a collection that grows in a registry", () => {
     registry = await startHostileRegistry();
   });
   afterAll(async () => {
-    await transport.close();
+    transport.close();
     await registry.stop();
   });
 
