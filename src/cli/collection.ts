@@ -5,7 +5,7 @@ import type { Administered, Administration, ReachOptions, Staged } from "../trus
 import type { Coverage } from "../trust/coverage.ts";
 import { lacksSignatures } from "../trust/key-choice.ts";
 import type { NotarySource } from "../trust/notary-source.ts";
-import { placeFlags, placeOf } from "../trust/place.ts";
+import { defaultCollection, placeFlags, placeOf } from "../trust/place.ts";
 import type { TrustSource } from "../trust/source.ts";
 import type { TufAdministration } from "../trust/tuf-administration.ts";
 import type { Context } from "./command.ts";
@@ -41,8 +41,8 @@ interface ReachedBase {
   readonly reach: ReachOptions;
   readonly source: TrustSource;
   readonly administration: Administration;
-  /** The command that lets other people sign what is staged. */
-  readonly signCommand: string;
+  /** A `trust` command on this collection, for people who have nothing pinned. */
+  readonly placed: (verb: string) => string;
 }
 
 /** A collection, and what its kind of source can do with it. */
@@ -67,7 +67,7 @@ export async function withCollection<T>(
     try {
       return await work(reached);
     } catch (error) {
-      throw lacksSignatures(error) && options.stage === false ? stagingAdvised(error, reached) : error;
+      throw error instanceof TrustError ? advised(error, reached, options.stage) : error;
     }
   });
 }
@@ -82,17 +82,18 @@ function reachedBy(context: Context, session: Session, repository: string, cover
   }
   const opened = session.openTrust(place, taggedReference(repository));
   const reach = { pin, firstUse, signal: context.signal };
-  const signCommand = `wasm-to-oci trust sign ${repository} ${placeFlags(place)}`;
-  const base = { session, repository, collection, coverage, reach, signCommand, source: opened.source };
+  const named = collection === defaultCollection(place.kind, repository) ? "" : ` --collection ${collection}`;
+  const placed = (verb: string): string => `wasm-to-oci trust ${verb} ${repository} ${placeFlags(place)}${named}`;
+  const base = { session, repository, collection, coverage, reach, placed, source: opened.source };
   if (opened.kind === "notary") return { ...base, administration: opened.source, notary: opened.source };
   return { ...base, administration: opened.administration, tuf: opened.administration };
 }
 
 /** The administration of a TUF collection. @throws {UsageError} USAGE for Notary's, which cannot do this */
-export function requireTuf({ tuf, source }: Reached, what: string): TufAdministration {
+export function requireTuf({ tuf, source }: Reached, what: string, instead?: string): TufAdministration {
   if (tuf !== undefined) return tuf;
   throw new UsageError("USAGE", `${what} is not for collections on a Notary server, as ${source.location} is`, {
-    hint: "Notary v1 has no such thing: it is for trust data in a registry or in a directory",
+    hint: instead ?? "Notary v1 has no such thing: it is for trust data in a registry or in a directory",
   });
 }
 
@@ -117,13 +118,24 @@ export function refuseOptions(
   }
 }
 
-function stagingAdvised(error: TrustError, { signCommand }: Reached): TrustError {
-  return new TrustError("KEY_MISSING", error.message, {
-    cause: error,
-    details: error.details,
-    hint: `Add --stage; each of them then runs: ${signCommand}`,
-    ...(error.role === undefined ? {} : { role: error.role }),
-  });
+/** The library names no commands; here they are known. */
+function advised(error: TrustError, reached: Reached, stage: boolean | undefined): TrustError {
+  const hint = error.hint?.includes("wasm-to-oci") === true ? undefined : commandFor(error, reached, stage);
+  if (hint === undefined) return error;
+  const { message, details, role } = error;
+  return new TrustError(error.code, message, { hint, details, cause: error, ...(role === undefined ? {} : { role }) });
+}
+
+function commandFor(error: TrustError, reached: Reached, stage: boolean | undefined): string | undefined {
+  const { placed, tuf } = reached;
+  if (lacksSignatures(error) && stage === false) return `Add --stage; each of them then runs: ${placed("sign")}`;
+  if (tuf === undefined) return undefined;
+  if (error.code === "TRUST_NOT_FOUND") return `Check the name and the place, or create it with: ${placed("init")}`;
+  if (error.code === "METADATA_EXPIRED") return `Its key holders sign it again with: ${placed("repair")}`;
+  if (error.code === "TRUST_CONFLICT" && stage === true) {
+    return `Look at it with: ${placed("sign")} --review; to give it up: ${placed("sign")} --drop`;
+  }
+  return undefined;
 }
 
 /** Says what a change of a collection led to, or prints the document that does. */
@@ -134,12 +146,12 @@ export async function reportChange(
   more: Readonly<Record<string, unknown>> = {},
 ): Promise<void> {
   const { out } = context;
-  const { collection, signCommand } = reached;
+  const { collection, placed } = reached;
   if ("staged" in changed) {
     if (out.format === "json") {
       return out.json({ collection, published: [], staged: stagedDocument(changed.staged), warnings: [], ...more });
     }
-    return sayStaged(context, collection, changed.staged, signCommand);
+    return sayStaged(context, collection, changed.staged, placed("sign"));
   }
   const { published, warnings } = changed;
   if (out.format === "json") return out.json({ ...administeredDocument(changed), ...more });

@@ -33,15 +33,15 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
   },
   ROLE_INVALID: {
     meaning: "text that should name a role does not",
-    remedy: "Delegations are named targets/NAME, in lower case",
+    remedy: "Delegations are named with letters, digits, dots, dashes and underscores; on a Notary server targets/name",
   },
   PASSPHRASE_MISSING: {
     meaning: "a key needs a passphrase, and there is neither one in the environment nor anybody to ask",
     remedy: "Set WASM_TO_OCI_PASSPHRASE, or run the command at a terminal",
   },
   TRUST_SOURCE_MISSING: {
-    meaning: "signing or verification was asked for, and no trust server is named or pinned",
-    remedy: "Add --server URL",
+    meaning: "signing or verification was asked for, and no place of trust data is named or pinned",
+    remedy: "Add --sign for trust data in the registry itself, --trust PLACE, or --server URL for a Notary server",
   },
   LISTEN_REFUSED: {
     meaning: "a server without access control was asked to listen for other machines",
@@ -176,11 +176,11 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
     remedy: "Store credentials with `wasm-to-oci login HOST`, or ask for access to the collection",
   },
   TRUST_NOT_FOUND: {
-    meaning: "the trust server knows no such collection, and nothing says that there should be one",
-    remedy: "Check the name and the server; ask the publisher to sign",
+    meaning: "there is no such collection in that place, and nothing says that there should be one",
+    remedy: "Check the name and the place; ask the publisher to sign",
   },
   TRUST_WITHHELD: {
-    meaning: "the trust server has nothing where there must be something: it lost it, or hides it",
+    meaning: "there is no trust data where there must be some: server or registry lost it, or hide it",
     remedy: "Tell its operator. If the collection was deleted on purpose: `wasm-to-oci trust remove`",
   },
   TRUST_UNAVAILABLE: {
@@ -192,8 +192,8 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
     remedy: "Read what it says: `wasm-to-oci trust status` shows what it has",
   },
   TRUST_CONFLICT: {
-    meaning: "somebody else published meanwhile",
-    remedy: "Run the command again",
+    meaning: "somebody else published meanwhile, or something else is staged",
+    remedy: "Run the command again; `wasm-to-oci trust sign --review` shows what is staged",
   },
   TRUST_EXISTS: {
     meaning: "the collection exists already",
@@ -226,8 +226,8 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
   METADATA_EXPIRED: {
     meaning: "signatures are too old to be relied on",
     remedy:
-      "Check this machine's clock. The publisher signs again with `wasm-to-oci trust repair`; " +
-      "an expired timestamp means that the server is broken or answers from the past",
+      "Check this machine's clock. The publisher signs again with `wasm-to-oci trust refresh` (snapshot, timestamp) " +
+      "or `trust repair`; on a Notary server an expired timestamp means that it is broken or answers from the past",
   },
   METADATA_ROLLED_BACK: {
     meaning: "metadata is older than what was seen here before",
@@ -239,7 +239,7 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
   },
   SIGNATURE_THRESHOLD: {
     meaning: "too few of the keys of a role have signed",
-    remedy: TELL_PUBLISHER,
+    remedy: `${TELL_PUBLISHER}. Of what you stage, \`wasm-to-oci trust sign --review\` says who still has to sign`,
   },
   ROOT_UNTRUSTED: {
     meaning: "the root is not the trusted one nor one that it leads to",
@@ -257,7 +257,7 @@ export const ERROR_GUIDE: Readonly<Record<ErrorCode, Guide>> = {
   },
   COLLECTION_MISMATCH: {
     meaning: "the trust data of another collection was served",
-    remedy: "Check the name given with --gun, and the server",
+    remedy: "Check the name given with --collection (--gun), and the place",
   },
   LOCK_MISMATCH: {
     meaning: "what was found differs from what the lockfile says, though it may be signed",

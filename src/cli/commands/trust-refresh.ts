@@ -4,6 +4,7 @@ import { parseDuration } from "../duration.ts";
 import { value } from "../options.ts";
 
 const DAY_MS = 86_400_000;
+const INSTEAD = "The server signs timestamps again by itself; for other roles use `wasm-to-oci trust repair --within`";
 
 export const trustRefreshCommand = defineCommand({
   arguments: { repository: repositoryArgument },
@@ -22,7 +23,7 @@ export const trustRefreshCommand = defineCommand({
   json: "trust changes",
   async run(context, { repository }, options) {
     await withCollection(context, options, repository, async (reached) => {
-      const tuf = requireTuf(reached, "refreshing");
+      const tuf = requireTuf(reached, "refreshing", INSTEAD);
       const { collection, reach } = reached;
       const withinDays = options.within === undefined ? undefined : options.within / DAY_MS;
       const refreshed = await tuf.refresh(collection, { ...reach, withinDays });
