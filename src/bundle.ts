@@ -84,6 +84,12 @@ export class Bundle implements ContentStores {
     return manifest && { kind: "notary", state: await readNotaryState(store, manifest) };
   }
 
+  /** Hashes everything, also what no verification of a module reads. @throws {RegistryError} DIGEST_MISMATCH */
+  async checkBlobs(): Promise<void> {
+    const { blobs } = layoutStore(this.files, { createHasher: this.createHasher });
+    for (const [digest, size] of this.files.blobs) for await (const _chunk of blobs.get({ digest, size })); // throws at its end
+  }
+
   /** The policy that travels along. It decides nothing by being there. */
   async policy(): Promise<Bytes | undefined> {
     const store = layoutStore(this.files, { createHasher: this.createHasher });

@@ -81,3 +81,13 @@ describe("npm run demo", () => {
     expect(ended.stdout.split("\n").length).toBeLessThan(45);
   });
 });
+
+describe("the story of trust in the registry", () => {
+  it("comes out as it must without a trust server, a first registry or a network", async () => {
+    const ended = await node(join(ROOT, "examples", "trust-in-the-registry.mjs"));
+    expect(ended.stderr).toBe("");
+    expect(ended.status).toBe(0);
+    expect(ended.stdout.match(/✓/g)?.length).toBe(12);
+    expect(ended.stdout).toContain("As of 20");
+  });
+});

@@ -42,6 +42,7 @@ export const bundleVerifyCommand = defineCommand({
         const { out } = context;
         const asOf = options.asOf ?? context.now();
         const reports: VerificationReport[] = [];
+        await bundle.checkBlobs();
         for (const reference of chosenModules(bundle, references)) {
           const covered = await bundleCoverage(context, session, bundle, reference, options);
           reports.push(
