@@ -18,6 +18,7 @@ export const FAMILIES: Readonly<Record<string, string>> = {
   trust: "Manage the trust data of a collection",
   policy: "Look into what a policy decides",
   key: "Manage private keys",
+  import: "Take over collections of Notary v1 and docker trust",
   bundle: "Carry modules and their trust data in one file",
 };
 
@@ -219,6 +220,21 @@ export const TABLE: readonly Group[] = [
         name: "bundle load",
         summary: "Bring a bundle into a registry",
         load: async () => (await import("./commands/bundle-load.ts")).bundleLoadCommand,
+      },
+    ],
+  },
+  {
+    title: "Migration",
+    entries: [
+      {
+        name: "import notary",
+        summary: "Make a collection of one that is on a Notary server",
+        load: async () => (await import("./commands/import-notary.ts")).importNotaryCommand,
+      },
+      {
+        name: "import docker-trust",
+        summary: "Make collections of those that docker trust keeps here",
+        load: async () => (await import("./commands/import-docker-trust.ts")).importDockerTrustCommand,
       },
     ],
   },

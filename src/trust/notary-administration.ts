@@ -98,6 +98,15 @@ export class NotaryAdministration implements Administration {
     return { collection: gun, source: "notary", location: server, gun, server, roles, expired, warnings };
   }
 
+  /** Reads all of a collection, for those who take it elsewhere; past its expiry only where that is accepted. */
+  async readState(
+    collection: string,
+    { acceptExpired, ...options }: ReachOptions & { readonly acceptExpired: boolean },
+  ): Promise<NotaryState> {
+    const target = await this.reach(parseGun(collection), options);
+    return acceptExpired ? target.readExpired() : target.read();
+  }
+
   /** Replaces the keys of root, targets, snapshot or timestamp. @throws {UsageError} USAGE */
   async rotate(collection: string, options: RotateOptions & ReachOptions): Promise<NotaryAdministered & Rotated> {
     const target = await this.reach(parseGun(collection), options);
