@@ -46,7 +46,7 @@ type Consumer = (trips: RoundTrips, client: RegistryClient) => TrustSource;
 interface Published {
   readonly collection: string;
   /** Makes the consumer of one machine: what it has stored stays from pull to pull. */
-  consumer(): Consumer;
+  readonly consumer: () => Consumer;
 }
 
 const now = () => new Date();
