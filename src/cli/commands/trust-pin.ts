@@ -34,7 +34,10 @@ const options = {
   ),
   ...rootKeyOptions,
   root: value("--root FILE", "trust begins with this root file of the publisher's; not for Notary", nonEmpty),
-  update: flag("--update", "take over the keys of the collection's present root, which the trusted one leads to"),
+  update: flag(
+    "--update",
+    "take over the keys of the collection's present root, which the trusted one leads to; with --trust, of the one that it was handed over to",
+  ),
   remove: flag("--remove", "forget the pin: the repository is no longer verified unless asked for"),
   offline: flag("--offline", "do not compare the pin with the trust data"),
   yes: yesOption,
@@ -76,7 +79,7 @@ export const trustPinCommand = defineCommand({
       if (name === undefined) return showPins(context, await session.pins.list());
       if (given.remove) return removePin(context, session, name);
       const entry = given.update
-        ? await updatedPin(context, session, name)
+        ? await updatedPin(context, session, name, given.gun)
         : await newPin(context, session, name, given);
       await session.pins.put(entry);
       context.out.info(`Pinned ${entry.pattern} to ${describePin(entry.pin)}`);
@@ -179,19 +182,39 @@ async function confirmedPin(
 }
 
 /** Reads the collection as it is trusted now, and takes its root keys. */
-async function updatedPin(context: Context, session: Session, pattern: string): Promise<PinEntry> {
+async function updatedPin(
+  context: Context,
+  session: Session,
+  pattern: string,
+  collection: string | undefined,
+): Promise<PinEntry> {
   const entry = (await session.pins.list()).find((candidate) => candidate.pattern === pattern);
   if (entry === undefined || entry.collection.includes(REST)) {
     throw new UsageError("USAGE", `${pattern} is not pinned by itself, so there is nothing to update`, {
       hint: "`wasm-to-oci trust pin` shows the pins",
     });
   }
-  const source = opened(session, entry.source, pattern);
-  const seen = await source.open(entry.collection, { pin: entry.pin, firstUse: "refuse", signal: context.signal });
+  const moved = movedTo(session, entry, collection);
+  const source = opened(session, moved.source, pattern);
+  const seen = await source.open(moved.collection, { pin: entry.pin, firstUse: "refuse", signal: context.signal });
   const { threshold = 1 } = entry.pin;
   const fingerprints = seen.rootKeys.map((key) => key.fingerprint);
   const pin = { fingerprints, ...(threshold > 1 ? { threshold: Math.min(threshold, fingerprints.length) } : {}) };
-  return { ...entry, pin, added: context.now() };
+  return { ...entry, ...moved, pin, added: context.now() };
+}
+
+/**
+ * Where the collection is now: flags name another place where it was handed over to a new one, whose root must then be
+ * signed by the pinned keys, or by keys that those handed over to.
+ */
+function movedTo(
+  { place }: Session,
+  { pattern, source, collection }: PinEntry,
+  named: string | undefined,
+): Pick<PinEntry, "source" | "collection"> {
+  if (place === undefined) return { source, collection: named ?? collection };
+  const sameKind = (place.kind === "notary") === (source.kind === "notary");
+  return { source: place, collection: named ?? (sameKind ? collection : defaultCollection(place.kind, pattern)) };
 }
 
 /** The source of a pin. Only trust data beside the module depends on the repository, and such a pin is for one. */
