@@ -106,7 +106,10 @@ export interface Administration {
     options: RepairOptions,
   ): Promise<Administered & { readonly remaining: readonly RoleExpiry[] }>;
   /** Signs roles again as they are. */
-  witness(collection: string, options: ReachOptions & { readonly roles: readonly string[] }): Promise<Administered>;
+  witness(
+    collection: string,
+    options: ReachOptions & { readonly roles: readonly string[] },
+  ): Promise<Administered | Staged>;
   /** Takes keys or paths away from a delegation, or deletes it. */
   undelegate(collection: string, options: UndelegateOptions): Promise<Administered | Staged>;
   /** Forgets a collection here, so that the next contact is the first again. Private keys stay. */

@@ -230,15 +230,17 @@ export class TufAdministration implements Administration {
     return { ...(await this.administered(collection, repaired, options)), remaining };
   }
 
-  async witness(collection: string, { roles, ...reach }: ReachOptions & { readonly roles: readonly string[] }) {
+  async witness(
+    collection: string,
+    { roles, ...options }: ChangeOptions & { readonly roles: readonly string[] },
+  ): Promise<Administered | Staged> {
     const online = roles.find((role) => role === "snapshot" || role === "timestamp");
     if (online !== undefined) {
       throw new UsageError("ROLE_INVALID", `${online} is signed again by a refresh, when it is due`, {
         hint: "Name root, targets or a delegation",
       });
     }
-    const changes = roles.map((role): TufChange => ({ action: "renew", role }));
-    return this.administered(collection, await this.writable().publisher.change(collection, changes, reach), reach);
+    return this.change(collection, () => roles.map((role): TufChange => ({ action: "renew", role })), options);
   }
 
   /** Lets keys sign for names. Keys of others must sign too, to show that they are held: stage it then. */
