@@ -33,6 +33,14 @@ describe("canonical JSON", () => {
     }
   });
 
+  it("refuses lone surrogates, also where no parser looked at them, and keeps pairs", () => {
+    for (const text of ["\ud800", "a\udc00", 'quoted " \ud800']) {
+      expect(() => canonicalJson([text])).toThrow(expect.objectContaining({ code: "JSON_INVALID" }));
+      expect(() => canonicalJson({ [text]: 1 })).toThrow(expect.objectContaining({ code: "JSON_INVALID" }));
+    }
+    expect(canonicalJson(["\ud83d\ude00"])).toBe('["\ud83d\ude00"]');
+  });
+
   it("refuses what is no JSON at all", () => {
     expect(() => canonicalJson({ a: undefined } as unknown as JsonValue)).toThrow(
       expect.objectContaining({ code: "JSON_INVALID" }),

@@ -68,6 +68,19 @@ describe("thresholds", () => {
   });
 });
 
+describe("a signature that cannot be checked", () => {
+  it("for a reason that is no fault of the key is a failure, and not a bad signature", async () => {
+    const error = new Error("the crypto of this machine does not work");
+    const key = new Proxy({} as PublicKey, {
+      get: () => {
+        throw error;
+      },
+    });
+    const candidate = { source: 1, key, scheme: "ed25519" as const, signature: new Uint8Array(64) };
+    await expect(checkThreshold("r", new Uint8Array(1), [candidate], 1)).rejects.toBe(error);
+  });
+});
+
 describe("versions", () => {
   it("accepts the version seen before and higher ones", () => {
     expect(() => checkNotOlder("targets", 3, 3)).not.toThrow();

@@ -222,3 +222,28 @@ async function firstDigit(path: string): Promise<string> {
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(path)));
   return (hash[0]! >> 4).toString(16);
 }
+
+describe("a client that was not refreshed yet", () => {
+  it("says so, whatever it is asked", async () => {
+    const client = (await TufSimulator.create()).client();
+    const notYet = expect.objectContaining({ code: "TRUST_UNAVAILABLE" });
+    expect(() => client.topRole).toThrow(notYet);
+    expect(() => client.consistentSnapshot).toThrow(notYet);
+    expect(() => client.report()).toThrow(notYet);
+    expect(() => client.loadedTargets("targets", undefined)).toThrow(notYet);
+    await expect(client.targets("targets", undefined)).rejects.toEqual(notYet);
+    await client.refresh();
+    expect([client.topRole, client.consistentSnapshot]).toEqual(["targets", true]);
+    expect((await client.targets("targets", undefined)).role).toBe("targets");
+    expect(client.loadedTargets("targets", undefined)).toBe(await client.targets("targets", undefined));
+    expect(client.loadedTargets("other", undefined)).toBeUndefined();
+  });
+
+  it("refreshes by itself before the first search, and reports what that found", async () => {
+    const repository = await TufSimulator.create();
+    const client = repository.client();
+    expect(await client.find("none")).toBeUndefined();
+    expect(client.report()).toMatchObject({ checkedAt: NOW, warnings: [] });
+    expect(client.report().roles.map(({ role }) => role)).toEqual(["root", "timestamp", "snapshot", "targets"]);
+  });
+});

@@ -102,6 +102,13 @@ describe("a repository on a web server", () => {
     expect([sent(), ended()]).toEqual([14, 2]); // tried twice
   });
 
+  it("needs no policy for tries again", async () => {
+    const { transport } = fakeTransport(() => ({ body: "x" }));
+    const runtime = { transport, createHasher: nobleHasher, now: () => new Date() };
+    const repository = httpRepository({ metadataUrl: "http://tuf.example/", runtime });
+    expect(await repository.metadata(request)).toEqual(utf8Encode("x"));
+  });
+
   it("waits for a connection that is slow and gets there", async () => {
     const { repository } = slow(1024, 15_000);
     expect(await repository.metadata({ file: "timestamp.json", limit: 16_384 })).toHaveLength(4096);

@@ -57,3 +57,19 @@ describe("A3: algorithm confusion", () => {
     });
   }
 });
+
+describe("a role whose keys are not all listed", () => {
+  it("counts the others, and fails where they are too few", async () => {
+    const [signer, other] = [await PrivateKey.generate("ed25519"), await PrivateKey.generate("ed25519")];
+    const [key, missing] = [await tufKeyOf(signer.publicKey), await tufKeyOf(other.publicKey)];
+    const made = [await signMessage(key, signer, MESSAGE), await signMessage(missing, other, MESSAGE)];
+    const document = { message: MESSAGE, signatures: made };
+    const listed = new Map([[key.id, key]]);
+    const role = (threshold: number) => ({ keyIds: [missing.id, key.id], threshold, extra: {} });
+    expect(await verifyThreshold("r", document, role(1), listed)).toEqual([key]);
+    await expect(verifyThreshold("r", document, role(2), listed)).rejects.toMatchObject({
+      code: "SIGNATURE_THRESHOLD",
+      details: { role: "r", expected: 2, got: 1, candidates: 1 },
+    });
+  });
+});

@@ -35,6 +35,23 @@ describe("a target in several repositories (TAP 4)", () => {
     expect(found).toMatchObject({ repositories: ["a", "c"], found: { file: { hashes: { sha256: "1" } } } });
   });
 
+  it("is the same in whatever order its hashes are listed", async () => {
+    const entry = (path: string, hashes: Record<string, string>): FoundTarget => {
+      return { path, role: "targets", file: { length: 1, hashes, extra: {} } };
+    };
+    const find: FindInRepository = async (repository, path) => {
+      if (repository === "c") return undefined;
+      return entry(path, repository === "a" ? { sha256: "1", sha512: "2" } : { sha512: "2", sha256: "1" });
+    };
+    expect(await findInMap(mapFile(all), "app", find)).toMatchObject({ repositories: ["a", "b"] });
+  });
+
+  it("needs nothing said of a mapping that is not terminating", async () => {
+    const { terminating: _, ...mapping } = { ...all, threshold: 3 };
+    const map = mapFile(mapping, { ...all, threshold: 1, repositories: ["a"] });
+    expect(await findInMap(map, "app", signing({ a: "1" }))).toMatchObject({ repositories: ["a"] });
+  });
+
   it("is not found where too few agree", async () => {
     expect(await findInMap(mapFile(all), "app", signing({ a: "1", b: "2", c: "3" }))).toBeUndefined();
     expect(await findInMap(mapFile(all), "app", signing({ a: "1" }))).toBeUndefined();

@@ -140,6 +140,21 @@ describe("reading", () => {
     });
   }
 
+  it("refuses a private key in public metadata, and reads the empty one that old programs leave", async () => {
+    const document = parseJson((await documents()).root);
+    const { keys } = (document as { signed: { keys: JsonObject } }).signed;
+    const withPrivate = (value: JsonValue): Bytes => {
+      const path = ["signed", "keys", Object.keys(keys)[0]!, "keyval", "private"];
+      return utf8Encode(JSON.stringify(mutated(document, path, value)));
+    };
+    const refused = expect.objectContaining({
+      code: "METADATA_INVALID",
+      message: expect.stringContaining("private key"),
+    });
+    expect(() => decodeMetadata(withPrivate("secret"), "root")).toThrow(refused);
+    for (const empty of ["", null]) expect(decodeMetadata(withPrivate(empty), "root").signed.type).toBe("root");
+  });
+
   for (const bits of [0, 33, -1, "2", 1.5]) {
     it(`refuses bins of ${JSON.stringify(bits)} bits`, async () => {
       const document = parseJson((await documents()).bins);
@@ -335,6 +350,31 @@ describe("large documents, whose targets stay in their bytes", () => {
     expect(() => decodeMetadata(text(["a", "b", "a"]), "targets")).toThrow(FormatError);
     expect(decodeMetadata(text(["b", "a"]), "targets").signed.targets).toBeInstanceOf(Map);
     expect(decodeMetadata(text(["a", "b"]), "targets").signed.targets).not.toBeInstanceOf(Map);
+  });
+
+  it("are refused as small ones are where what applications say is nested without end", () => {
+    const deep = (depth: number): Bytes => {
+      const custom = `${"[".repeat(depth)}${"]".repeat(depth)}`;
+      const one = `{"custom":${custom},"hashes":{"sha256":"${"0".repeat(64)}"},"length":1}`;
+      return utf8Encode(
+        `{"signatures":[],"signed":{"_type":"targets","expires":"2040-01-01T00:00:00Z","spec_version":"1.0","targets":{"a":${one}},"version":1}}`,
+      );
+    };
+    for (const depth of [1, 10, 59, 60, 61, 62, 63, 64, 65, 66, 100, 10_000]) expectSameReading(deep(depth));
+    expect(() => decodeMetadata(pad(deep(10_000)), "targets")).toThrow(
+      expect.objectContaining({ code: "JSON_INVALID" }),
+    );
+  });
+
+  it("are refused as small ones are where something else than a comma stands between two", () => {
+    const one = `{"hashes":{"sha256":"${"0".repeat(64)}"},"length":1}`;
+    for (const between of [";", " ", "", ",,", "]", ":"]) {
+      expectSameReading(
+        utf8Encode(
+          `{"signatures":[],"signed":{"_type":"targets","expires":"2040-01-01T00:00:00Z","spec_version":"1.0","targets":{"a":${one}${between}"b":${one}},"version":1}}`,
+        ),
+      );
+    }
   });
 
   it("are maps in every way", () => {

@@ -162,3 +162,33 @@ describe("A14: two clients on one store", () => {
     expect([await store.read("timestamp"), await store.read("snapshot")]).toEqual(newest);
   });
 });
+
+describe("a store that cannot be read", () => {
+  it("is a failure that is passed on, in every mode, not one of the repository", async () => {
+    const repository = await TufSimulator.create();
+    const good = memoryTufStore();
+    await repository.client({ store: good }).refresh();
+    const error = new StorageError("STORAGE_DENIED", "cannot read");
+    const store = { ...good, read: () => Promise.reject(error) };
+    for (const mode of [{ mode: "online" }, { mode: "max-age", seconds: 60 }, { mode: "offline" }] as const) {
+      await expect(repository.client({ store }).refresh({ freshness: mode })).rejects.toBe(error);
+    }
+  });
+
+  it("or written for a reason that is none of the disk's, is a failure, too", async () => {
+    const repository = await TufSimulator.create();
+    const error = new Error("a defect");
+    const store = { ...memoryTufStore(), writeRecord: () => Promise.reject(error) };
+    await expect(repository.client({ store }).refresh()).rejects.toBe(error);
+  });
+
+  it("may hold rubbish where it is written: that has no version to defend", async () => {
+    const repository = await TufSimulator.create();
+    const store = memoryTufStore();
+    const client = repository.client({ store: { ...store, read: async () => undefined } });
+    for (const role of ["timestamp", "snapshot", "targets"]) await store.update(role, () => new Uint8Array([1]));
+    await client.refresh();
+    expect(await store.read("timestamp")).toEqual(repository.files.get("timestamp.json"));
+    expect(await store.read("targets")).toEqual(repository.files.get("1.targets.json"));
+  });
+});

@@ -77,6 +77,33 @@ describe("the bytes of a target", () => {
     await expect(download(found, repository.repository)).rejects.toMatchObject({ code: "TRUST_WITHHELD" });
   });
 
+  it("come from the plain name where files have no hash before theirs", async () => {
+    const asked: string[] = [];
+    const { found } = await rig();
+    const repository: TufRepository = {
+      location: "",
+      metadata: async () => undefined,
+      target: async ({ file }) => {
+        asked.push(file);
+        return undefined;
+      },
+    };
+    const content = downloadTarget(found, { repository, createHasher: nobleHasher, hashPrefix: false });
+    await expect(content.next()).rejects.toMatchObject({ code: "TRUST_WITHHELD" });
+    await expect(download(found, repository)).rejects.toMatchObject({ code: "TRUST_WITHHELD" });
+    expect(asked).toEqual(["team/app", `team/${found.file.hashes["sha256"]}.app`]);
+  });
+
+  it("that are here already and cannot be read are a failure, and not another file", async () => {
+    const { found } = await rig();
+    const error = new Error("cannot read");
+    const content = async function* (): AsyncGenerator<Uint8Array> {
+      yield utf8Encode("the");
+      throw error;
+    };
+    await expect(isTarget(found, content(), nobleHasher)).rejects.toBe(error);
+  });
+
   it("that are here already are looked at before they are used", async () => {
     const { found } = await rig();
     const content = async function* (text: string): AsyncGenerator<Uint8Array> {
