@@ -43,8 +43,9 @@ class NotaryServerSource extends NotaryAdministration implements TrustSource {
     const { freshness = this.options.freshness } = options;
     const { readGoNames } = this.options;
     const { gun, target } = readGoNames === true ? goLocation(collection) : { gun: collection, target: undefined };
+    const seenBefore = options.floors !== undefined || (await this.client.isKnown(gun));
     const state = await this.client.update(gun, { ...options, freshness });
-    const opened = await this.view(state);
+    const opened = { ...(await this.view(state)), seenBefore };
     return target === undefined ? opened : goCollection(opened, target);
   }
 

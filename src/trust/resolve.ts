@@ -165,6 +165,14 @@ export function trustNotes(collection: TrustedCollection, now: Date): Note[] {
       message: `${collection.name} was trusted because it was seen for the first time; root key fingerprint ${fingerprints(collection)}`,
     });
   }
+  if (collection.seenBefore === false) {
+    notes.push({
+      code: "no-history",
+      message:
+        `nothing of ${collection.name} was seen here before: whoever runs the place could have shown an older state, ` +
+        `until ${freshUntil(collection).toISOString()}; a lockfile rules that out`,
+    });
+  }
   for (const role of collection.roles) {
     if (!isNearExpiry(role, now)) continue;
     notes.push({

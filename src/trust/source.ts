@@ -53,6 +53,11 @@ export interface TrustedCollection {
   readonly firstUse: boolean;
   /** When its source was last asked and everything verified: just now, or before, offline; undefined where unknown. */
   readonly checkedAt?: Date | undefined;
+  /**
+   * False where nothing of the collection was seen here before, nor given as floors: an older state that has not
+   * expired would have looked the same. Undefined where the source cannot tell.
+   */
+  readonly seenBefore?: boolean | undefined;
   /** Anything a person should know that is not a failure: near expiry, a skipped delegation. */
   readonly warnings: readonly string[];
   /** The mapping for a name, in the search order of the source; undefined where none is signed. */

@@ -23,6 +23,7 @@ export interface TufCollectionOptions {
   readonly names: readonly string[] | undefined;
   readonly firstUse: boolean;
   readonly checkedAt: Date | undefined;
+  readonly seenBefore: boolean;
   readonly warnings: readonly string[];
   readonly createHasher: CreateHasher;
 }
@@ -41,6 +42,7 @@ export async function tufCollection(options: TufCollectionOptions): Promise<Trus
     rootKeys: await keyReports(root.roles.get("root")!.keyIds.flatMap((id) => root.keys.get(id) ?? [])),
     firstUse: options.firstUse,
     checkedAt: options.checkedAt,
+    seenBefore: options.seenBefore,
     warnings: [...options.warnings, ...warnings, ...roles.warnings()],
     find: (name) => {
       const found = roles.find(name);

@@ -109,6 +109,7 @@ export class TufSource implements TrustSource {
     const anchor = stored ?? (await this.bootstrap(view, collection, options));
     const client = this.clientOf(key, anchor);
     const { floors, signal } = options;
+    const seenBefore = floors !== undefined || (await trust.openStore(key, anchor).readRecord()) !== undefined;
     const { roles, checkedAt } = await client.refresh({ freshness, view, floors, signal });
     const root = roles[0] as VerifiedRole<Root>;
     if (stored !== undefined) await checkPin(collection, options.pin, anchor, root);
@@ -120,6 +121,7 @@ export class TufSource implements TrustSource {
       names: options.names,
       firstUse,
       checkedAt,
+      seenBefore,
       warnings,
       createHasher: runtime.createHasher,
     });
