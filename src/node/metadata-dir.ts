@@ -43,7 +43,8 @@ export function openMetadataDir(dir: string): MetadataStore {
     },
     write: async ({ gun }, documents) => {
       const root = metadataDirectory(dir, gun);
-      for (const [role, bytes] of documents) await writeDocument(rolePath(root, role), bytes);
+      // a power cut costs another download: what must survive one is in the state
+      for (const [role, bytes] of documents) await writeDocument(rolePath(root, role), bytes, false);
     },
     remove: async ({ gun }) => {
       const root = metadataDirectory(dir, gun);
@@ -136,15 +137,15 @@ async function readCached(path: string): Promise<Bytes | undefined> {
   }
 }
 
-async function writeDocument(path: string, bytes: Uint8Array): Promise<void> {
+async function writeDocument(path: string, bytes: Uint8Array, durable = true): Promise<void> {
   try {
     const first = await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
-    if (first !== undefined) await syncMade(dirname(path), first);
+    if (first !== undefined && durable) await syncMade(dirname(path), first);
   } catch (error) {
     throw storageError(error, "write", path);
   }
   await removeStaleTemporaries(dirname(path));
-  await writeFileAtomic(path, bytes, { mode: FILE_MODE });
+  await writeFileAtomic(path, bytes, { mode: FILE_MODE, durable });
 }
 
 /** A file is as durable as the directories above it: syncs those that hold the ones just made. */
