@@ -6,7 +6,7 @@ import { randomUUID } from "node:crypto";
 import { link, lstat, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { dirname } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorCode, StorageError } from "../base/errors.ts";
 import { storageError } from "./storage-error.ts";
@@ -86,7 +86,9 @@ async function acquire(path: string, owner: Owner, waitMs: number): Promise<void
 
 /** Creates the lock with its content in one step, so that no reader sees it empty. */
 async function tryCreate(path: string, owner: Owner): Promise<boolean> {
-  const prepared = `${path}.${owner.token}`;
+  // a name of those that are cleared away some day, if this process is killed before it does so itself
+  const unique = owner.token.replaceAll("-", "").slice(0, 16);
+  const prepared = join(dirname(path), `.${basename(path)}.${unique}.tmp`);
   try {
     await writeFile(prepared, JSON.stringify(owner), { flag: "wx", mode: 0o600 });
     await link(prepared, path);

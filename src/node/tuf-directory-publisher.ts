@@ -18,6 +18,7 @@ import type { MetadataFile } from "../tuf/publish-files.ts";
 import type { PublishedBase, StagingStore, TufPublisherStore } from "../tuf/publisher-store.ts";
 import { createAtomicOutput, storageError, syncDirectory, withLock, writeFileAtomic } from "./files.ts";
 import { readWhole, stagedFile } from "./staged-file.ts";
+import { removeStaleTemporaries } from "./stale-files.ts";
 import { directoryRepository } from "./tuf-directory.ts";
 
 /** The plan of a publish: 20,000 bins of 200 bytes, and some room. */
@@ -234,6 +235,7 @@ class Directory implements TufDirectory {
 
   private async locked<T>(action: () => Promise<T>): Promise<T> {
     await making(this.dir); // a lock would make it for us alone, and a web server must be able to read it
+    await removeStaleTemporaries(this.dir);
     return withLock(join(this.dir, ".lock"), action);
   }
 }

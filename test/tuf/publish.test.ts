@@ -77,6 +77,33 @@ describe("publishing", () => {
     expect(await rig.find("slow/v1")).toBeDefined();
   });
 
+  test("succeeds where somebody else publishes while it is read back", async () => {
+    const rig = await Rig.make();
+    const { store } = rig;
+    let written = false;
+    const other = {
+      location: store.location,
+      target: () => store.target(),
+      inTurn: <T>(action: () => Promise<T>) => store.inTurn(action),
+      publish: async (...given: Parameters<typeof store.publish>) => {
+        await store.publish(...given);
+        written = true;
+      },
+      metadata: async (request: { readonly file: string }) => {
+        const bytes = await store.metadata(request);
+        if (written && request.file === "timestamp.json") {
+          written = false;
+          await rig.publish([add("app/v2")]);
+        }
+        return bytes;
+      },
+    };
+    const access = { ...rig.access, store: other };
+    const { files } = await publishChanges(access, () => [add("app/v1")], environment(rig.all));
+    expect(files).toHaveLength(3);
+    for (const name of ["app/v1", "app/v2"]) expect(await rig.find(name)).toBeDefined();
+  });
+
   test("fifty publishers at once all land", async () => {
     const rig = await Rig.make();
     await Promise.all(Array.from({ length: 50 }, (_, index) => rig.publish([add(`app/v${index}`)])));
