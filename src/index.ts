@@ -4,6 +4,9 @@ export { pull, type PullOptions } from "./pull.ts";
 export { verify, type VerifyOptions } from "./verify.ts";
 export { sign, type SignOptions, type SignReport } from "./sign.ts";
 export { list, type ListedTag, type ListOptions, type ListReport, type TagState } from "./list.ts";
+export { copy, type CopiedTag, type CopyOptions, type CopyReport } from "./copy.ts";
+export { Bundle, type BundledTrust, type BundleFiles } from "./bundle.ts";
+export { saveBundle, type BundleItem, type SaveBundleOptions } from "./bundle-save.ts";
 export { diff, type DiffedModule, type DiffOptions, type DiffReport, type DiffSource } from "./diff.ts";
 export { explain, type Explained, type ExplainOptions, type Explanation } from "./explain.ts";
 export { inspect, type Inspection, type InspectOptions } from "./inspect.ts";
@@ -21,13 +24,27 @@ export { nobleHasher } from "./base/hasher.ts";
 
 export { formatReference, parseReference, type Reference } from "./oci/reference.ts";
 export { RegistryClient, type RegistryClientOptions, type Repository } from "./oci/registry-client.ts";
+export type {
+  BlobStore,
+  ContentStore,
+  ContentStores,
+  ManifestStore,
+  ReferrerStore,
+  TagStore,
+} from "./oci/content-store.ts";
+export { layoutStore, type LayoutFiles, type LayoutStoreOptions } from "./oci/layout-store.ts";
 export type { Credentials, CredentialSource } from "./oci/auth.ts";
 
 export { scanWasm, WasmScanner, type WasmInfo } from "./wasm/binary.ts";
 export { buildArtifact, readArtifact, type ArtifactFormat, type WritableFormat } from "./wasm/artifact.ts";
 
 export { createTufSource, type TufSourceOptions } from "./trust/tuf-source.ts";
+export { coverRepository, type CoverRequest } from "./trust/cover.ts";
+export type { AppliedPolicy } from "./trust/cover-policy.ts";
 export type { Coverage } from "./trust/coverage.ts";
+export { PolicyIndex, type PolicyMatch } from "./trust/policy-match.ts";
+export { parsePolicy, type Policy, type PolicyEntry } from "./trust/policy.ts";
+export type { TrustRules } from "./trust/rules.ts";
 export type { Pin } from "./trust/pin.ts";
 export type { Check, Note, TrustReport, VerificationReport, Verified } from "./trust/report.ts";
 export type {

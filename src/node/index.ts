@@ -1,15 +1,22 @@
 /** What needs Node: files, keys, credentials, the HTTPS transport, and trust sources put together from them. */
+export { openBundleTrust, type BundleTrustOptions } from "./bundle-trust.ts";
+export { collectTrust, type CollectTrustOptions } from "./collect-trust.ts";
 export { dockerCredentials, type DockerCredentialsOptions } from "./docker-credentials.ts";
 export { fileOutput } from "./file-output.ts";
 export { openModuleFile, type ModuleFile } from "./module-file.ts";
 export { nodeHasher } from "./hasher.ts";
 export { openKeyDir } from "./key-dir.ts";
+export { createLayoutArchive, type LayoutArchiveOptions, type LayoutArchiveOutput } from "./layout-archive-output.ts";
+export { openLayoutArchive, type LayoutArchive } from "./layout-archive.ts";
+export { openLayoutDirectory, type LayoutDirectoryOptions } from "./layout-directory.ts";
 export { localAuthorities } from "./local-ca.ts";
 export { withNotaryPins } from "./notary-config.ts";
 export { openNotarySource } from "./notary-source.ts";
 export { openOciSource } from "./oci-source.ts";
 export { openPinFile } from "./pin-file.ts";
+export { openPolicyFile, type LoadedPolicy } from "./policy-file.ts";
 export { nodeRuntime, type NodeRuntime } from "./runtime.ts";
+export { openStateSource, type StateSourceOptions } from "./state-source.ts";
 export { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "./transport.ts";
 export { openTufDirectory } from "./tuf-directory-publisher.ts";
 export { openTufSource } from "./tuf-source.ts";
