@@ -10,7 +10,7 @@ import { findKey } from "./key-directory.ts";
 import { choice } from "./options.ts";
 
 /** Kinds of keys that every TUF client verifies. */
-const NEW_KEY_ALGORITHMS = ["ed25519", "ecdsa-p256"] as const;
+const NEW_KEY_ALGORITHMS = ["ed25519", "ecdsa-p256", "ecdsa-p384", "rsa-3072", "rsa-4096"] as const;
 
 export const newKeyOptions = {
   algorithm: choice("--algorithm NAME", "kind of a key that is made", NEW_KEY_ALGORITHMS, { initial: "ed25519" }),

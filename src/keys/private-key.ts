@@ -10,14 +10,25 @@ import { DEFAULT_SCHEME, schemeNamed, type ImportAlgorithm, type SignatureScheme
 import type { Signer } from "./signer.ts";
 import { CURVE_OID } from "./spki.ts";
 
-/** What {@link PrivateKey.generate} can make. RSA keys are only ever brought along. */
-export type KeyAlgorithmName = "ecdsa-p256" | "ecdsa-p384" | "ecdsa-p521" | "ed25519";
+/** What {@link PrivateKey.generate} can make. */
+export type KeyAlgorithmName = "ecdsa-p256" | "ecdsa-p384" | "ecdsa-p521" | "ed25519" | "rsa-3072" | "rsa-4096";
 
-const GENERATE: Readonly<Record<KeyAlgorithmName, Algorithm | EcKeyGenParams>> = {
+/** The exponent of every RSA key that is made today. */
+const F4 = Uint8Array.of(1, 0, 1);
+const rsa = (modulusLength: number): RsaHashedKeyGenParams => ({
+  name: "RSA-PSS",
+  modulusLength,
+  publicExponent: F4,
+  hash: "SHA-256",
+});
+
+const GENERATE: Readonly<Record<KeyAlgorithmName, Algorithm | EcKeyGenParams | RsaHashedKeyGenParams>> = {
   "ecdsa-p256": { name: "ECDSA", namedCurve: "P-256" },
   "ecdsa-p384": { name: "ECDSA", namedCurve: "P-384" },
   "ecdsa-p521": { name: "ECDSA", namedCurve: "P-521" },
   ed25519: { name: "Ed25519" },
+  "rsa-3072": rsa(3072),
+  "rsa-4096": rsa(4096),
 };
 
 /** Signed and verified once when a key is opened, see {@link PrivateKey.fromPkcs8}. */

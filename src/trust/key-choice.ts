@@ -7,6 +7,8 @@ import type { PublicKey } from "../keys/public-key.ts";
 import type { PassphraseProvider } from "../keys/signer.ts";
 import { tufKeyOf, type TufKey } from "../tuf/keys.ts";
 import { describeKey, ownedKey, ownerOf } from "../tuf/requirement-text.ts";
+import type { MetadataType } from "../tuf/schema.ts";
+import { newRoleKey } from "./new-role-keys.ts";
 
 export type KeyChoice =
   /** Handed over by whoever holds the private half. */
@@ -37,6 +39,11 @@ export class ChosenKeys {
     const keys: TufKey[] = [];
     for (const choice of choices) keys.push(await this.one(choice, role, collection));
     return keys;
+  }
+
+  /** The key that a role of a new collection has where nobody names one: a new one; for root the only one here, if any. */
+  async usual(role: MetadataType, collection: string): Promise<TufKey> {
+    return newRoleKey(role, collection, { keyStore: this.store, passphrases: this.passphrases }, this.made);
   }
 
   /**

@@ -64,7 +64,7 @@ export interface ChangeOptions extends ReachOptions {
 
 /** Who signs for a role of a new collection. */
 export interface RoleChoice {
-  /** A new key unless given. */
+  /** A new key unless given; for root the only one here, if there is one. */
   readonly keys?: readonly KeyChoice[] | undefined;
   readonly threshold?: number | undefined;
   readonly periods?: Periods | undefined;
@@ -186,8 +186,9 @@ export class TufAdministration implements Administration {
     return keys.settle(async () => {
       const chosen: Partial<Record<MetadataType, NewRole>> = {};
       for (const role of TOP_LEVEL_ROLES) {
-        const { keys: wanted = [{ kind: "new" }], threshold, periods } = roles[role] ?? {};
-        chosen[role] = { keys: await keys.resolve(wanted, role, collection), threshold, periods };
+        const { keys: wanted, threshold, periods } = roles[role] ?? {};
+        const own = wanted === undefined ? [await keys.usual(role, collection)] : undefined;
+        chosen[role] = { keys: own ?? (await keys.resolve(wanted ?? [], role, collection)), threshold, periods };
       }
       if (stage === true) return { staged: await publisher.stageInit(collection, chosen, reach) };
       return this.administered(collection, await publisher.init(collection, chosen, reach), reach);

@@ -7,7 +7,7 @@ import { choice, nonEmpty, value } from "../options.ts";
 import { passphrases } from "../passphrases.ts";
 import { directoryOptions, outputOptions } from "../shared-options.ts";
 
-const ALGORITHMS = ["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519"] as const;
+const ALGORITHMS = ["ecdsa-p256", "ecdsa-p384", "ecdsa-p521", "ed25519", "rsa-3072", "rsa-4096"] as const;
 
 export const keyGenerateCommand = defineCommand({
   arguments: {},
@@ -15,7 +15,7 @@ export const keyGenerateCommand = defineCommand({
     algorithm: choice("--algorithm NAME", "kind of key", ALGORITHMS, { initial: "ecdsa-p256" }),
     role: value(
       "-r, --role ROLE",
-      "what the key is for: root, targets, snapshot, or any name of yours for delegations",
+      "what the key is for: root, targets, snapshot, or a name of yours, which others see beside it",
       nonEmpty,
       {
         initial: "delegation",
@@ -27,6 +27,7 @@ export const keyGenerateCommand = defineCommand({
     ...outputOptions,
   },
   about: [
+    "Collections in a registry or a directory take every kind but ecdsa-p521, which some of their readers do not know.",
     "The private key is stored encrypted in the trust directory. Its public half goes to FILE or stdout: hand it to the owner of a collection, who delegates with `wasm-to-oci trust delegate`.",
   ],
   examples: [["wasm-to-oci key generate --role alice -o alice.pub.pem", "make a key for signing as a delegate"]],

@@ -38,7 +38,7 @@ export const trustInitCommand = defineCommand({
   arguments: { repository: repositoryArgument },
   options,
   about: [
-    "A first signed push creates the collection by itself; this is for those who want to choose its keys, thresholds and lifetimes, or to delegate before anything is signed. Keys that are not named are made.",
+    "A first signed push creates the collection by itself; this is for those who want to choose its keys, thresholds and lifetimes, or to delegate before anything is signed. Keys that are not named are made; for root the only root key here is taken, if there is one.",
     "A collection with keys of several people is staged: each of them signs it with `wasm-to-oci trust sign`, and the last one publishes it.",
   ],
   examples: [
