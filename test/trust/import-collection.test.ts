@@ -114,7 +114,7 @@ describe("importCollection", () => {
   });
 
   it("keeps the old root key where it is chosen", async () => {
-    const [root] = (await owner.keyStore.list()).filter(({ role }) => role === "root");
+    const root = (await owner.keyStore.list()).find(({ role }) => role === "root");
     const imported = await importTo(destination(), { rootKeyId: root!.id });
     expect(imported.rootKeys[0]!.fingerprint).toBe(await oldFingerprint());
   });
