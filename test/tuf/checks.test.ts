@@ -161,3 +161,95 @@ describe("hashes and length", () => {
     }
   });
 });
+
+describe("what is said of a refusal", () => {
+  const sha256 = new Uint8Array(32).fill(0xab);
+  const of = (length: number, algorithm: "sha256" | "sha1", hash: Uint8Array) => ({
+    length,
+    hashes: new Map([[algorithm, hash]]) as ReadonlyMap<string, Uint8Array<ArrayBuffer>>,
+  });
+  const refusals: [string, () => unknown, object][] = [
+    [
+      "too few signatures",
+      () => checkThreshold("team", message, [], 2),
+      {
+        code: "SIGNATURE_THRESHOLD",
+        message: "the metadata of team is not signed by enough of its keys: 2 needed, 0 good",
+        hint: "The metadata was changed, or signed by somebody who may not; it was not used",
+        details: { role: "team", expected: 2, got: 0, candidates: 0 },
+      },
+    ],
+    [
+      "an older version",
+      () => checkNotOlder("team", 1, 2),
+      {
+        code: "METADATA_ROLLED_BACK",
+        message: "the metadata of team is older than what was seen before: version 1, seen 2",
+        hint: expect.stringMatching(/^Somebody serves old trust data/),
+        details: { role: "team", expected: 2, got: 1 },
+      },
+    ],
+    [
+      "a version that is too high",
+      () => checkVersion("team", 3, 2),
+      {
+        code: "METADATA_TAMPERED",
+        message: expect.stringMatching(/^the metadata of team has version 3, /),
+        details: { role: "team", expected: 2, got: 3 },
+      },
+    ],
+    [
+      "a date that has passed",
+      () => checkNotExpired("team", new Date("2030-01-01T00:00:00Z"), new Date("2030-01-02T00:00:00Z")),
+      {
+        code: "METADATA_EXPIRED",
+        message: "the metadata of team expired: 2030-01-01T00:00:00.000Z",
+        hint: "Its publisher must sign it again; check this machine's clock too",
+        details: { role: "team", expires: "2030-01-01T00:00:00.000Z", now: "2030-01-02T00:00:00.000Z" },
+      },
+    ],
+    [
+      "a date that is none",
+      () => checkNotExpired("team", new Date(Number.NaN), new Date("2030-01-02T00:00:00Z")),
+      { code: "METADATA_EXPIRED", message: "the metadata of team expired: at no readable date" },
+    ],
+    [
+      "another length",
+      () => checkBytes("team", message, of(3, "sha256", sha256)),
+      {
+        code: "METADATA_TAMPERED",
+        message: "the metadata of team is not what was signed for it: expected 3 bytes, got 10 bytes",
+        hint: expect.stringMatching(/^Somebody mixes metadata of different moments/),
+        details: { role: "team", expected: "3 bytes", got: "10 bytes" },
+      },
+    ],
+    [
+      "another hash",
+      () => checkBytes("team", message, of(10, "sha256", sha256)),
+      {
+        details: {
+          expected: `sha256:${"ab".repeat(32)}`,
+          got: "sha256:0d1da5138c035ffb7a848cfa108a901b2d7e44195f11ddc475e1fe7c1cf9d8b3",
+        },
+      },
+    ],
+    [
+      "no hash that is known",
+      () => checkBytes("team", message, of(10, "sha1", sha256)),
+      { details: { expected: "a sha256 or sha512 hash", got: "none" } },
+    ],
+  ];
+  for (const [name, check, error] of refusals) {
+    it(`names ${name}: what was expected, what came, and what to do`, async () => {
+      await expect(async () => check()).rejects.toMatchObject(error);
+    });
+  }
+
+  it("is nothing where bytes are right", async () => {
+    const hash = await hashBytes("sha256", message);
+    expect(await matchesBytes(message, of(10, "sha256", hash))).toBe(true);
+    expect(await matchesBytes(message, of(11, "sha256", hash))).toBe(false);
+    expect(await matchesBytes(message, of(10, "sha256", sha256))).toBe(false);
+    await expect(checkBytes("team", message, of(10, "sha256", hash))).resolves.toBeUndefined();
+  });
+});
