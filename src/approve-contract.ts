@@ -33,6 +33,12 @@ export async function requireApprovedTarget(asking: Asking, { custom, name }: Si
   if (contract !== undefined) await requireApproved(asking, contract);
 }
 
+/** Remembers as approved what the signed contract asks for: nobody looks at the module of what is locked any more. */
+export async function recordApprovedTarget(asking: Asking, { custom, name }: SignedTarget): Promise<void> {
+  const contract = readBinding(custom, name)?.contract;
+  if (contract !== undefined) await asking.approvals?.store.add(asking, contract);
+}
+
 /**
  * Refuses a module that asks for more than was approved; what passes is remembered as approved.
  *

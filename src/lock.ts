@@ -1,6 +1,6 @@
 /** Lock: what a reference is today, verified, as an entry of a lockfile. No module is downloaded for it. */
 import { requireAllowedTarget } from "./apply-rules.ts";
-import { requireApprovedTarget, type Approvals } from "./approve-contract.ts";
+import { recordApprovedTarget, requireApprovedTarget, type Approvals, type Asking } from "./approve-contract.ts";
 import { digestAlgorithm, type Digest } from "./base/digest.ts";
 import { TrustError, UsageError } from "./base/errors.ts";
 import type { ContentCache } from "./content-cache.ts";
@@ -67,8 +67,9 @@ export async function lock(options: LockOptions): Promise<LockReport> {
     ? resolveOffline({ reference, trust, content, signal })
     : resolveReference({ reference, trust, content, onManifest, signal }));
   requireAllowedTarget(resolved);
-  await requireApprovedLock(resolved, options.approvals);
+  const asking = await requireApprovedLock(resolved, options.approvals);
   const module = await lockedModule(resolved, content, repositoryName(reference), signal);
+  if (asking !== undefined) await recordApprovedTarget(asking, resolved.target);
   for (const { digest, bytes } of seen) await cache?.put(digest, bytes);
   const { collection, target } = resolved;
   const notes = [...trustNotes(collection, runtime.now()), ...knowledgeNotes(trust, collection)];
@@ -76,12 +77,19 @@ export async function lock(options: LockOptions): Promise<LockReport> {
 }
 
 /** A pull of what is locked asks for no approval any more, so it must be given now. */
-async function requireApprovedLock(resolved: ResolvedModule, approvals: Approvals | undefined): Promise<void> {
+async function requireApprovedLock(
+  resolved: ResolvedModule,
+  approvals: Approvals | undefined,
+): Promise<Asking | undefined> {
   const asking = askingOf(resolved, { approvals });
-  if (asking === undefined) return;
+  if (asking === undefined) return undefined;
   const { name, target } = resolved;
-  if (readBinding(target.custom, target.name)?.contract !== undefined) return requireApprovedTarget(asking, target);
-  throw new TrustError("CONTRACT_WIDENED", `nobody has signed what ${name} asks for, so it cannot be locked`, {
+  const contract = readBinding(target.custom, target.name)?.contract;
+  if (contract?.truncated === false) {
+    await requireApprovedTarget(asking, target);
+    return asking;
+  }
+  throw new TrustError("CONTRACT_WIDENED", `nobody has signed all that ${name} asks for, so it cannot be locked`, {
     role: target.role,
     hint: "The policy wants what modules ask for approved; let the publisher sign the module again, which says so",
     details: { reference: name, kind: null, imports: [] },

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorCode } from "../src/base/errors.ts";
 import { MemoryOutput } from "../src/download.ts";
+import { lock, type LockReport } from "../src/lock.ts";
 import { pull } from "../src/pull.ts";
 import { moduleFromBytes } from "../src/read-module.ts";
 import { memoryApprovalStore, type ApprovalStore } from "../src/trust/approvals.ts";
@@ -66,6 +67,54 @@ function lastCheck({ checks }: VerificationReport): string {
 
 const V1 = wasi("cli/stdin@0.2.0");
 const V2 = wasi("cli/stdin@0.2.0", "sockets/tcp@0.2.0");
+
+describe("lock, where the policy wants wider contracts approved", () => {
+  function lockTag(tag: string, approve = false): Promise<LockReport> {
+    const { runtime, client: registry } = world;
+    const reference = `${world.repository}:${tag}`;
+    return lock({ runtime, registry, reference, trust: placed(), approvals: { store, approve } });
+  }
+
+  /** A lockfile says where trust data is, so it must be a place. */
+  function placed(): Coverage {
+    return { ...careful(), source: Object.assign(world.source, { location: "https://notary.test" }) };
+  }
+
+  it("holds a wider one until it is approved, since nobody asks once it is locked", async () => {
+    await release("v1", V1);
+    await release("v2", V2);
+    await lockTag("v1");
+    await failure(lockTag("v2"), "CONTRACT_WIDENED");
+    expect((await store.get(scope()))?.imports).toEqual(["wasi:cli/stdin@0.2.0"]);
+    const { module } = await lockTag("v2", true);
+    await lockTag("v2");
+    const { runtime, client: registry } = world;
+    const output = new MemoryOutput();
+    const pulled = {
+      runtime,
+      registry,
+      reference: module.reference,
+      output,
+      trust: placed(),
+      lock: { mode: "locked", module },
+    } as const;
+    expect((await pull(pulled)).checks.map(({ check }) => check)).not.toContain("contract-approved");
+  });
+
+  it("locks nothing whose signed contract is missing or cut short", async () => {
+    await release("v1", V1);
+    const target = world.source.collections.get(world.repository)!.get("v1")!;
+    const { manifests, contract } = readBinding(target.custom, "v1")!;
+    for (const signed of [undefined, { ...contract!, truncated: true }]) {
+      world.source.sign(world.repository, {
+        ...target,
+        custom: withBinding(undefined, { manifests, contract: signed }),
+      });
+      await failure(lockTag("v1", true), "CONTRACT_WIDENED");
+    }
+    expect(await store.get(scope())).toBeUndefined();
+  });
+});
 
 describe("pull, where the policy wants wider contracts approved", () => {
   it("takes the first version for the baseline, refuses a wider one until it is approved, and then remembers that", async () => {

@@ -3,6 +3,7 @@ import { TrustError, UsageError } from "../../base/errors.ts";
 import { lock, type LockReport } from "../../lock.ts";
 import { openApprovalFile } from "../../node/approval-file.ts";
 import { formatTagged, repositoryName, taggedReference, type TaggedReference } from "../../oci/tagged-reference.ts";
+import type { ApprovalStore } from "../../trust/approvals.ts";
 import { lockDifferences } from "../../trust/lock-comparison.ts";
 import type { LockedModule } from "../../trust/lockfile.ts";
 import { defineCommand, type Context } from "../command.ts";
@@ -61,7 +62,8 @@ export const lockCommand = defineCommand({
     const state = await readLockfileState(path);
     const wanted = wantedReferences(references, state, path, check);
     const locked: Locked[] = [];
-    const approvals = { store: openApprovalFile(trustDirectory(context, options.dir)), approve: options.approve };
+    const store = openApprovalFile(trustDirectory(context, options.dir));
+    const approvals = { store: check ? readOnly(store) : store, approve: options.approve };
     for (const reference of wanted) locked.push(await lockOne(context, options, reference, state.modules, approvals));
     const changed = locked.filter(({ change }) => change !== "unchanged");
     if (!check) {
@@ -86,6 +88,11 @@ export const lockCommand = defineCommand({
     );
   },
 });
+
+/** A check changes nothing. */
+function readOnly({ get }: ApprovalStore): ApprovalStore {
+  return { get, add: async () => {} };
+}
 
 function wantedReferences(
   given: readonly string[],
