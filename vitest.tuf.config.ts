@@ -10,7 +10,10 @@ const mutating = process.env["STRYKER_MUTATOR_WORKER"] !== undefined;
 export default defineConfig({
   test: {
     ...shared,
-    include: process.env["TUF_TESTS"]?.split(",") ?? ["test/tuf/**/*.test.ts", "test/node/tuf-*.test.ts"],
+    include: process.env["TUF_TESTS"]?.split(",") ?? [
+      "test/{tuf,node,trust}/**/{tuf-,oci-}*.test.ts",
+      "test/tuf/**/*.test.ts",
+    ],
     exclude: mutating ? ["test/tuf/publish-model.test.ts", "test/node/tuf-directory-publisher.test.ts"] : [],
     provide: mutating ? { seed: 1 } : shared.provide!,
     coverage: {
