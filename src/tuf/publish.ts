@@ -227,7 +227,7 @@ async function readBack(
 }
 
 /** The lowest versions that were never used, for roles that start again: nothing published is ever replaced. */
-async function resetVersions(store: TufPublisherStore, draft: TufDraft): Promise<Map<string, number>> {
+export async function resetVersions(store: TufPublisherStore, draft: TufDraft): Promise<Map<string, number>> {
   const versions = new Map<string, number>();
   for (const role of draft.reset) versions.set(role, role === "timestamp" ? 1 : await firstUnused(store, role));
   return versions;

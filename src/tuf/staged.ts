@@ -29,6 +29,7 @@ import {
   publishChanges,
   publishPending,
   readBase,
+  resetVersions,
   type ComputeChanges,
   type PublishAccess,
   type Published,
@@ -38,8 +39,19 @@ import type { StagingStore } from "./publisher-store.ts";
 import { describeRequirements } from "./requirement-text.ts";
 import type { Root, Signature, Targets } from "./schema.ts";
 
+const ONLINE: readonly OnlineRole[] = ["snapshot", "timestamp"];
 /** Documents of one change; new hash bins are the most. */
 const MAX_DOCUMENTS = 20_000;
+
+/** Roles whose documents follow when a staged change is published. */
+type OnlineRole = "snapshot" | "timestamp";
+
+/** A change as it is staged. */
+interface Staged {
+  readonly pending: PendingSet;
+  /** Roles that start again at a low version, after a compromise. */
+  readonly reset: ReadonlySet<OnlineRole>;
+}
 
 /** A staged change as one signer sees it. */
 export interface StagedReview {
@@ -70,10 +82,13 @@ export async function stageChanges(
   const base = await baseOf(access, environment.signal);
   const draft = changes instanceof TufDraft ? changes : TufDraft.of(base ?? notThere());
   if (typeof changes === "function") await applyChanges(draft, await changes(draft));
-  if (draft.reset.size > 0) {
-    throw new UsageError("USAGE", "a recovery cannot be staged", { hint: "Publish it where all its keys are at hand" });
+  const reset = new Set(ONLINE.filter((role) => draft.reset.has(role)));
+  if (reset.size > 0 && access.store.coordinate !== undefined) {
+    throw new UsageError("USAGE", `a recovery cannot be staged in ${access.store.location}`, {
+      hint: "Publish it where all its keys are at hand",
+    });
   }
-  const prepared = pendingOf(draft, environment.now);
+  const prepared = pendingOf(draft, environment.now, await resetVersions(access.store, draft));
   if (prepared.size === 0) {
     throw new UsageError("USAGE", "there is nothing to stage: everything is so already", {
       hint: "Snapshot and timestamp are signed when something is published",
@@ -82,12 +97,12 @@ export async function stageChanges(
   checkPending(base, prepared, environment.now());
   const { pending } = await signPending(base, prepared, environment.signing);
   await staging.update(async (current) => {
-    if (current === undefined) return encodeStaged(pending);
+    if (current === undefined) return encodeStaged({ pending, reset });
     throw new TrustError("TRUST_CONFLICT", `other changes wait for signatures already in ${staging.location}`, {
       hint: "Sign and publish them, or drop them, before the next ones",
     });
   });
-  return review(base, pending);
+  return review(access, base, { pending, reset });
 }
 
 /** Shows what is staged, and who still has to sign. @returns undefined where nothing is */
@@ -98,10 +113,10 @@ export async function reviewStaged(
 ): Promise<StagedReview | undefined> {
   const bytes = await staging.read();
   if (bytes === undefined) return undefined;
-  const pending = decodeStaged(bytes);
-  const base = await baseOf(access, signal, pending);
-  checkPending(base, pending, now());
-  return review(base, pending);
+  const staged = decodeStaged(bytes);
+  const base = await baseOf(access, signal, staged.pending);
+  checkPending(base, staged.pending, now());
+  return review(access, base, staged);
 }
 
 /**
@@ -118,8 +133,9 @@ export async function signStaged(
 ): Promise<StagedReview> {
   let result: StagedReview | undefined;
   await staging.update(async (current) => {
-    const pending = decodeStaged(current ?? nothingStaged(staging));
-    if ((await digestOf(pending)) !== reviewed) {
+    const staged = decodeStaged(current ?? nothingStaged(staging));
+    const { pending, reset } = staged;
+    if ((await digestOf(staged)) !== reviewed) {
       throw new TrustError("TRUST_CONFLICT", "what is staged is not what was reviewed: it was changed meanwhile", {
         hint: "Look at it again before signing; nothing was signed",
       });
@@ -134,8 +150,8 @@ export async function signStaged(
         hint: missing.length === 0 ? "It has all its signatures: publish it" : `Still to sign: ${missing.join("; ")}`,
       });
     }
-    result = await review(base, signed.pending);
-    return encodeStaged(signed.pending);
+    result = await review(access, base, { pending: signed.pending, reset });
+    return encodeStaged({ pending: signed.pending, reset });
   });
   return result!;
 }
@@ -151,7 +167,8 @@ export async function publishStaged(
   environment: PublishEnvironment,
 ): Promise<Published> {
   const bytes = (await staging.read()) ?? nothingStaged(staging);
-  const pending = decodeStaged(bytes);
+  const staged = decodeStaged(bytes);
+  const { pending } = staged;
   const base = await baseOf(access, environment.signal, pending);
   const coordinate = access.store.coordinate?.bind(access.store);
   let published: Published;
@@ -169,7 +186,7 @@ export async function publishStaged(
     }
     if (base === undefined) await checkAbsent(access.store, environment.signal);
     await coordinate?.(environment).announce(async () => pending);
-    published = await publishPending(access, draftOf(base, pending), pending, environment);
+    published = await publishPending(access, stagedDraft(base, staged), pending, environment);
     if (coordinate !== undefined && base !== undefined) {
       const { collection, warnings } = await publishChanges(access, () => [], environment); // until nothing is missing
       published = { ...published, collection, warnings: [...published.warnings, ...warnings] };
@@ -187,23 +204,21 @@ export async function dropStaged(staging: StagingStore, only?: Bytes): Promise<v
 }
 
 /** The file: one JSON object, with each document as any TUF program knows it. */
-function encodeStaged(pending: PendingSet): Bytes {
+function encodeStaged({ pending, reset }: Staged): Bytes {
   const documents = [...pending.values()].map(
     (document) => `${JSON.stringify(document.role)}:${utf8Decode(bytesOf(document))}`,
   );
-  return utf8Encode(`{"documents":{\n${documents.join(",\n")}\n}}\n`);
+  const more = reset.size === 0 ? "" : `,"reset":${JSON.stringify([...reset])}`;
+  return utf8Encode(`{"documents":{\n${documents.join(",\n")}\n}${more}}\n`);
 }
 
 /** @throws {FormatError} JSON_INVALID, METADATA_INVALID */
-function decodeStaged(bytes: Bytes): PendingSet {
+function decodeStaged(bytes: Bytes): Staged {
   const what = "the staged change";
   const fault = formatFault("METADATA_INVALID", what);
-  const document = parseJson(bytes, { what, integersOnly: true });
+  const document = new JsonCursor(parseJson(bytes, { what, integersOnly: true }), fault).object(["documents", "reset"]);
   const pending = new Map<string, Pending>();
-  for (const [role, entry] of new JsonCursor(document, fault)
-    .object(["documents"])
-    .field("documents")
-    .entries(MAX_DOCUMENTS)) {
+  for (const [role, entry] of document.field("documents").entries(MAX_DOCUMENTS)) {
     if (role === "snapshot" || role === "timestamp") entry.fail("snapshot and timestamp are never staged");
     const type = role === "root" ? "root" : "targets";
     const text = utf8Encode(JSON.stringify(entry.value));
@@ -211,10 +226,31 @@ function decodeStaged(bytes: Bytes): PendingSet {
     pending.set(role, { role, signed, signatures, message });
   }
   if (pending.size === 0) throw new FormatError("METADATA_INVALID", `${what} is empty`);
-  return pending;
+  const reset = document.field("reset");
+  return { pending, reset: new Set(reset.absent ? [] : reset.array(ONLINE.length).map(readOnlineRole)) };
 }
 
-async function review(base: PublishedCollection | undefined, pending: PendingSet): Promise<StagedReview> {
+function readOnlineRole(cursor: JsonCursor): OnlineRole {
+  const name = cursor.string();
+  return ONLINE.find((role) => role === name) ?? cursor.fail("expected snapshot or timestamp");
+}
+
+/** The draft that a staged change stands for. */
+function stagedDraft(base: PublishedCollection | undefined, { pending, reset }: Staged): TufDraft {
+  const draft = draftOf(base, pending);
+  for (const role of reset) {
+    draft.reset.add(role);
+    draft.dirty.add(role);
+  }
+  return draft;
+}
+
+async function review(
+  { store }: PublishAccess,
+  base: PublishedCollection | undefined,
+  staged: Staged,
+): Promise<StagedReview> {
+  const { pending, reset } = staged;
   const requirements = await requirementsOf(base, pending);
   const documents = await Promise.all(
     Array.from(pending, async ([role, { signed }]) => ({
@@ -223,8 +259,13 @@ async function review(base: PublishedCollection | undefined, pending: PendingSet
       differences: await diffDocuments(publishedDocument(base, role), signed),
     })),
   );
+  const versions = await resetVersions(store, stagedDraft(base, staged));
+  for (const role of reset) {
+    const text = `version starts again, below ${base?.[role].signed.version ?? 0}`;
+    documents.push({ role, version: versions.get(role)!, differences: [{ kind: "changed", text }] });
+  }
   const missing = await describeRequirements(requirements.filter((requirement) => !isFulfilled(requirement)));
-  return { digest: await digestOf(pending), documents, requirements, missing };
+  return { digest: await digestOf(staged), documents, requirements, missing };
 }
 
 async function openRequirements(base: PublishedCollection | undefined, pending: PendingSet): Promise<Requirement[]> {
@@ -232,8 +273,8 @@ async function openRequirements(base: PublishedCollection | undefined, pending: 
 }
 
 /** Over what is to be signed, not over signatures: those come one by one. */
-async function digestOf(pending: PendingSet): Promise<string> {
-  const lines: string[] = [];
+async function digestOf({ pending, reset }: Staged): Promise<string> {
+  const lines = Array.from(reset, (role) => `${JSON.stringify(role)} reset\n`);
   for (const [role, { message }] of pending) {
     lines.push(`${JSON.stringify(role)} ${hexEncode(await hashBytes("sha256", message))}\n`);
   }

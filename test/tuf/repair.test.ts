@@ -1,12 +1,25 @@
 import { describe, expect, test } from "vitest";
+import { utf8Decode, utf8Encode } from "../../src/base/bytes.ts";
 import { TufDraft } from "../../src/tuf/draft.ts";
 import { decodeMetadata } from "../../src/tuf/metadata.ts";
+import { filesOf } from "../../src/tuf/publish-files.ts";
 import { publishChanges, readBase } from "../../src/tuf/publish.ts";
 import { repairCollection, revocation } from "../../src/tuf/repair.ts";
+import { publishStaged, reviewStaged, signStaged, stageChanges } from "../../src/tuf/staged.ts";
 import { statusOf } from "../../src/tuf/status.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
 import { codeOf } from "../support/error-code.ts";
-import { add, DAY, environment, NOW, people, person, Rig } from "../support/tuf-publishing.ts";
+import {
+  add,
+  DAY,
+  environment,
+  memoryStaging,
+  NOW,
+  people,
+  person,
+  Rig,
+  type Person,
+} from "../support/tuf-publishing.ts";
 
 const fingerprintOf = async ({ key }: { key: { publicKey: { fingerprint(): Promise<string> } | undefined } }) =>
   key.publicKey!.fingerprint();
@@ -99,23 +112,24 @@ describe("revocation", () => {
   });
 });
 
+/** The thief of the online key publishes with versions close to the end of all numbers. */
+async function stealVersions(rig: Rig): Promise<void> {
+  const draft = TufDraft.of(await readBase(rig.access, undefined));
+  draft.dirty.add("snapshot").add("timestamp");
+  const high = 2 ** 53 - 2;
+  const versions = new Map([
+    ["snapshot", high],
+    ["timestamp", high],
+  ]);
+  const files = await filesOf(draft, new Map(), { ...environment([rig.online]), versions });
+  for (const { file, bytes } of files) rig.store.files.set(file, bytes);
+}
+
 describe("recovery from a stolen online key", () => {
   test("brings versions back that a thief has pushed up, also for clients that saw them", async () => {
     const rig = await Rig.make();
     await rig.publish([add("app/v1")]);
-    // the thief publishes with versions close to the end of all numbers
-    const thief = environment([rig.online]);
-    const { filesOf } = await import("../../src/tuf/publish-files.ts");
-    const base = await readBase(rig.access, undefined);
-    const draft = TufDraft.of(base);
-    draft.dirty.add("snapshot").add("timestamp");
-    const high = 2 ** 53 - 2;
-    const versions = new Map([
-      ["snapshot", high],
-      ["timestamp", high],
-    ]);
-    for (const { file, bytes } of await filesOf(draft, new Map(), { ...thief, versions }))
-      rig.store.files.set(file, bytes);
+    await stealVersions(rig);
     const victim = memoryTufStore();
     await rig.client(victim).refresh();
 
@@ -134,6 +148,58 @@ describe("recovery from a stolen online key", () => {
     expect(signed.snapshot.version).toBe(3); // the first one that was never used
     await rig.publish([add("app/v2")], [rig.targets, fresh]);
     await rig.client(victim).refresh();
+  });
+
+  test("may be staged, where the root keys are with different people, who see what starts again", async () => {
+    const [a, b, fresh] = (await people(3)) as [Person, Person, Person];
+    const rig = await Rig.make({ root: { keys: [a.key, b.key], threshold: 2 } }, [a, b]);
+    await rig.publish([add("app/v1")], [rig.targets, rig.online]);
+    await stealVersions(rig);
+    const victim = memoryTufStore();
+    await rig.client(victim).refresh();
+
+    const staging = memoryStaging();
+    const fingerprint = await fingerprintOf(rig.online);
+    const change = (state: TufDraft) => revocation(state, { fingerprint, replacement: fresh.key, resetVersions: true });
+    await stageChanges(rig.access, staging, change, environment([a, fresh]));
+    const review = (await reviewStaged(rig.access, staging, environment([])))!;
+    const lines = review.documents.map(({ role, version, differences }) => [role, version, differences.at(-1)?.text]);
+    expect(lines).toContainEqual(["snapshot", 3, `version starts again, below ${2 ** 53 - 2}`]);
+    expect(lines).toContainEqual(["timestamp", 1, `version starts again, below ${2 ** 53 - 2}`]);
+    // what nobody has reviewed is signed by nobody, and what would not help is not published
+    const whole = staging.content!;
+    const text = utf8Decode(whole);
+    for (const [tampered, code] of [
+      [text.replace(',"reset":["snapshot","timestamp"]', ""), "TRUST_CONFLICT"],
+      [text.replace('"reset":["snapshot",', '"reset":["root",'), "METADATA_INVALID"],
+    ] as const) {
+      expect(tampered).not.toBe(text);
+      staging.content = utf8Encode(tampered);
+      expect(await codeOf(() => signStaged(rig.access, staging, review.digest, environment([b])))).toBe(code);
+    }
+    staging.content = whole;
+    expect((await signStaged(rig.access, staging, review.digest, environment([b]))).missing).toEqual([]);
+    await publishStaged(rig.access, staging, environment([fresh]));
+    await rig.client(victim).refresh();
+    expect(await rig.find("app/v1")).toBeDefined();
+    const { signed } = decodeMetadata(rig.store.files.get("timestamp.json")!, "timestamp");
+    expect([signed.version, signed.snapshot.version]).toEqual([1, 3]);
+    expect(staging.content).toBeUndefined();
+  });
+
+  test("is not staged where publishers may overwrite each other, who would not know of it", async () => {
+    const rig = await Rig.make();
+    const staging = memoryStaging();
+    const coordinate = (): never => {
+      throw new Error("not reached");
+    };
+    const store = Object.assign(Object.create(rig.store) as typeof rig.store, { coordinate });
+    const fingerprint = await fingerprintOf(rig.online);
+    const fresh = await person();
+    const change = (state: TufDraft) => revocation(state, { fingerprint, replacement: fresh.key, resetVersions: true });
+    const staged = stageChanges({ ...rig.access, store }, staging, change, environment([...rig.all, fresh]));
+    await expect(staged).rejects.toMatchObject({ code: "USAGE" });
+    expect(staging.content).toBeUndefined();
   });
 });
 

@@ -31,7 +31,7 @@ export const trustRevokeCommand = defineCommand({
   },
   about: [
     "Takes a key out of every role. What it alone had signed is signed again, so look at it first (`wasm-to-oci trust show`): a thief may have put names there. A role needs as many keys as before; give its only one a replacement.",
-    "With --compromised, everything must be signed at once, where all keys for it are: such a recovery cannot be staged.",
+    "With --compromised, a collection in a registry must be signed at once, where all keys for it are: others may stage it.",
   ],
   examples: [
     ["wasm-to-oci trust revoke ghcr.io/acme/app alice", "alice has left"],
