@@ -1,7 +1,8 @@
 /** What a copy brings along: decided, and verified where that is asked for, before anything is written. */
 import type { Bytes } from "./base/bytes.ts";
 import type { Digest } from "./base/digest.ts";
-import { RegistryError } from "./base/errors.ts";
+import { mayBeUnsigned } from "./apply-rules.ts";
+import { RegistryError, UsageError } from "./base/errors.ts";
 import type { Runtime } from "./base/runtime.ts";
 import { findArtifact } from "./find-artifact.ts";
 import type { ContentStore } from "./oci/content-store.ts";
@@ -11,10 +12,10 @@ import { bindTarget } from "./trust/binding.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
 import { readTrustState, type PublishedState } from "./trust/oci-state.ts";
 import { prefixIn } from "./trust/place.ts";
-import { collectionNameOf, readUnverifiedState } from "./trust/read-state.ts";
+import { checkWholeState, collectionNameOf, readUnverifiedState } from "./trust/read-state.ts";
 import type { Note, Verified } from "./trust/report.ts";
 import { chooseTarget, trustNotes } from "./trust/resolve.ts";
-import type { SignedTarget, TrustSource } from "./trust/source.ts";
+import type { SignedTarget, TrustedCollection, TrustSource } from "./trust/source.ts";
 import { readBinding } from "./trust/target-custom.ts";
 
 export interface SourceTrustOptions {
@@ -59,9 +60,8 @@ export async function readSourceTrust(options: SourceTrustOptions): Promise<Sour
   const state =
     options.carried ?? (travels ? await readTrustState(options.trustSource ?? source, { signal }) : undefined);
   if (trust === undefined) return unverified(options, state);
-  const isOurs = state !== undefined || trust.source.kind === "oci";
-  const opened = (isOurs ? options.openState?.(state?.files ?? new Map()) : undefined) ?? trust.source;
-  const collection = await opened.open(trust.collection, { ...trust, signal });
+  const collection = await openVerified(options, trust, state);
+  if (collection === undefined) return unverified(options, undefined);
   const elsewhere = `the trust data is in ${trust.source.location} and stays there: verify the copy against that place, or import it`;
   return {
     state,
@@ -74,6 +74,29 @@ export async function readSourceTrust(options: SourceTrustOptions): Promise<Sour
       ...(state !== undefined ? [] : [{ code: "trust-elsewhere", message: elsewhere }]),
     ],
   };
+}
+
+/** @returns undefined where a policy allows that nobody has signed anything */
+async function openVerified(
+  { openState, runtime, signal }: SourceTrustOptions,
+  trust: Coverage,
+  state: Pick<PublishedState, "files"> | undefined,
+): Promise<TrustedCollection | undefined> {
+  const isFiles = state !== undefined || trust.source.kind === "oci";
+  if (isFiles && openState === undefined) {
+    throw new UsageError("USAGE", "trust data that is copied must be verified as it was read: openState is missing");
+  }
+  try {
+    if (!isFiles) return await trust.source.open(trust.collection, { ...trust, signal });
+    // these files, and nothing that is stored: they are what will be written
+    const freshness = { mode: "online" } as const;
+    const opened = await openState!(state?.files ?? new Map()).open(trust.collection, { ...trust, freshness, signal });
+    if (state !== undefined) await checkWholeState(state.files, runtime);
+    return opened;
+  } catch (error) {
+    if (state === undefined && (await mayBeUnsigned(trust, error))) return undefined;
+    throw error;
+  }
 }
 
 async function unverified(

@@ -169,6 +169,7 @@ describe("a bundle", () => {
         destination,
         reference: taggedReference(reference),
         trust,
+        openState: () => trust.source,
       });
       expect(report.trust).toEqual({ change: "copied", collection: "acme/app", verified: true });
     });
@@ -183,6 +184,7 @@ describe("a bundle", () => {
         destination: rig.destination,
         reference: taggedReference(reference),
         trust,
+        openState: () => trust.source,
       };
       await failure(copy(options), "COPY_DESTINATION_NEWER");
     });

@@ -4,7 +4,8 @@ import { taggedReference } from "../src/oci/tagged-reference.ts";
 import { CopyRig } from "./support/copy-rig.ts";
 import { sha256 } from "./support/hostile-registry.ts";
 import { MemoryTrustSource } from "./support/memory-trust-source.ts";
-import { machine } from "./support/oci-trust.ts";
+import { machine, memoryTrust } from "./support/oci-trust.ts";
+import { readTrustState, writeTrustState } from "../src/trust/oci-state.ts";
 import { failure, moduleBytes, moduleSource } from "./support/use-case.ts";
 import { push } from "../src/push.ts";
 
@@ -300,6 +301,35 @@ describe("a source that answers differently per request", () => {
       expect(rig.to.manifests.get("mirror/app:tuf")?.bytes).toEqual(good.bytes);
     }
     rig.from.setFault(undefined);
+    expect((await rig.pull()).bytes).toEqual(moduleBytes("app"));
+  });
+
+  it("cannot have files copied that nobody read, since this machine knows better ones", async () => {
+    await rig.push("app");
+    const trust = memoryTrust();
+    const verified = { trust: rig.coverage(rig.from, "acme/app", trust), openState: rig.openState(trust) };
+    await rig.copy({
+      ...verified,
+      destination: rig.client.repository({ registry: rig.to.host, repository: "first/copy" }),
+    });
+    const good = rig.from.manifests.get("acme/app:tuf")!;
+    const state = (await readTrustState(rig.source))!;
+    const garbled = new Map(
+      [...state.files].map(([name, bytes]) => [name, /snapshot|root/.test(name) ? bytes.slice(1) : bytes]),
+    );
+    for (const [name, code] of [
+      ["1.snapshot.json", "METADATA_TAMPERED"],
+      ["1.root.json", "JSON_INVALID"],
+    ] as const) {
+      const files = new Map(state.files).set(name, garbled.get(name)!);
+      await writeTrustState(rig.source, files, (await readTrustState(rig.source))!.digest);
+      const before = rig.contents();
+      const freshness = { mode: "max-age", seconds: 3600 } as const;
+      await failure(rig.copy({ ...verified, trust: { ...verified.trust, freshness } }), code);
+      expect(rig.contents()).toBe(before);
+    }
+    rig.from.manifests.set("acme/app:tuf", good);
+    await rig.copy(verified);
     expect((await rig.pull()).bytes).toEqual(moduleBytes("app"));
   });
 

@@ -16,15 +16,26 @@ export function collectionNameOf(files: ReadonlyMap<string, Bytes>): string | un
   return typeof name === "string" ? name : undefined;
 }
 
-/** @returns undefined where it does not even verify by its own keys: it may have expired */
+/**
+ * Verifies a state from its first root on, by its own keys and its own files alone: whether it is whole, not whether it
+ * is anybody's. What a machine knows of a collection can stand in for a file that is missing or damaged; here nothing can.
+ *
+ * @throws {TrustError} as a client of it would
+ * @throws {FormatError} METADATA_INVALID, JSON_INVALID
+ */
+export async function checkWholeState(files: ReadonlyMap<string, Bytes>, runtime: Runtime): Promise<TrustedCollection> {
+  const repository = filesRepository(files, "the state that is copied");
+  const source = createTufSource({ repository, runtime, trust: memoryTufTrust() });
+  return source.open(collectionNameOf(files) ?? "", { firstUse: "accept" });
+}
+
+/** The same; undefined where it does not even verify by its own keys: it may have expired. */
 export async function readUnverifiedState(
   files: ReadonlyMap<string, Bytes>,
   runtime: Runtime,
 ): Promise<TrustedCollection | undefined> {
   try {
-    const repository = filesRepository(files, "a state that is copied");
-    const source = createTufSource({ repository, runtime, trust: memoryTufTrust() });
-    return await source.open(collectionNameOf(files) ?? "", { firstUse: "accept" });
+    return await checkWholeState(files, runtime);
   } catch (error) {
     if (error instanceof TrustError || error instanceof FormatError) return undefined;
     throw error;

@@ -14,7 +14,7 @@ import type { Coverage } from "../../src/trust/coverage.ts";
 import { openOciTrust } from "../../src/trust/oci-trust.ts";
 import type { Pin } from "../../src/trust/pin.ts";
 import { filesRepository } from "../../src/trust/trust-files.ts";
-import { createTufSource } from "../../src/trust/tuf-source.ts";
+import { createTufSource, type TufSource, type TufTrustStore } from "../../src/trust/tuf-source.ts";
 import { startHostileRegistry, type HostileRegistry } from "./hostile-registry.ts";
 import { always } from "./key-fixtures.ts";
 import { COLLECTION, machine, memoryTrust, type Machine } from "./oci-trust.ts";
@@ -97,18 +97,19 @@ export class CopyRig {
     return { source, collection: COLLECTION, prefix: "", reason: "pin", pin: this.keys, firstUse: "refuse" };
   }
 
+  /** Verifies files of the source with what a machine trusts. */
+  openState(trust: TufTrustStore): (files: ReadonlyMap<string, Bytes>) => TufSource {
+    const location = `oci://${this.from.host}/acme/app`;
+    const { runtime } = this;
+    return (files) => createTufSource({ kind: "oci", repository: filesRepository(files, location), runtime, trust });
+  }
+
   /** Copies `v1`, verified unless told. */
   copy(options: Partial<CopyOptions> = {}): Promise<CopyReport> {
     const { runtime, source, destination } = this;
     const trust = memoryTrust();
     const covered = "trust" in options ? {} : { trust: this.coverage(this.from, "acme/app", trust) };
-    const openState = (files: ReadonlyMap<string, Bytes>) =>
-      createTufSource({
-        kind: "oci",
-        repository: filesRepository(files, `oci://${this.from.host}/acme/app`),
-        runtime,
-        trust,
-      });
+    const openState = this.openState(trust);
     const reference = taggedReference(`${this.from.host}/acme/app:v1`);
     return copy({ runtime, source, destination, reference, openState, ...covered, ...options });
   }
