@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { memoryTufStore } from "../../src/tuf/store.ts";
 import { LATER, NOW, TufSimulator } from "../support/tuf-repository.ts";
 
@@ -29,6 +29,36 @@ describe("refresh", () => {
     repository.requests.length = 0;
     await repository.client({ store }).refresh();
     expect(repository.requests).toEqual(["2.root.json", "timestamp.json"]);
+  });
+
+  it("hashes, verifies and reads again nothing that is as it was before", async () => {
+    const repository = await TufSimulator.create();
+    await repository.delegate("targets", "team");
+    await repository.addTarget("team", "app", "x");
+    await repository.publish("team", "targets");
+    const memory = memoryTufStore();
+    const reads: string[] = [];
+    const store = { ...memory, read: (role: string) => (reads.push(role), memory.read(role)) };
+    const client = repository.client({ store });
+    await client.find("app");
+    reads.length = 0;
+    const spies = (["digest", "verify", "importKey"] as const).map((name) => vi.spyOn(crypto.subtle, name));
+    try {
+      await client.refresh();
+      expect(spies.map(({ mock }) => mock.calls.length)).toEqual([0, 0, 0]);
+      expect((await client.find("app"))?.role).toBe("team");
+      expect(spies.map(({ mock }) => mock.calls.length)).toEqual([1, 0, 0]); // the hash of the name
+      expect(reads).toEqual(["timestamp", "snapshot"]); // what others may have raised meanwhile
+      await repository.publish("team");
+      await client.refresh();
+      expect(client.report().roles.map(({ role, document }) => `${role} ${document.signed.version}`)).toContain(
+        "snapshot 3",
+      );
+      expect((await client.find("app"))?.role).toBe("team");
+      expect(client.loadedTargets("team", "targets")?.document.signed.version).toBe(3);
+    } finally {
+      for (const spy of spies) spy.mockRestore();
+    }
   });
 
   it("sees what was published between two refreshes of one client", async () => {
