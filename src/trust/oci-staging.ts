@@ -20,11 +20,14 @@ const MAX_ROUNDS = 10;
 /** From the last look at a tag to its move: whoever looked before ours has moved it by then. */
 const SETTLE_MS = 300;
 
+/** A blob that is gone or another one: what is staged is lost, and can be dropped. */
+const SPOILED: ReadonlySet<string> = new Set(["DIGEST_MISMATCH", "REGISTRY_NOT_FOUND"]);
+
 interface Staged {
   readonly digest: Digest | undefined;
   readonly bytes: Bytes | undefined;
   /** What is there is no staged change. */
-  readonly fault?: FormatError | undefined;
+  readonly fault?: FormatError | RegistryError | undefined;
 }
 
 /**
@@ -76,7 +79,12 @@ async function readStaged({ store }: Pick<TrustPlaceInRegistry, "store">): Promi
   if (layer === undefined || others.length > 0) return fail(`it has ${content.layers.length} layers`);
   if (layer.mediaType === MediaType.ociEmpty) return { digest, bytes: undefined }; // dropped
   if (layer.mediaType !== STAGED_MEDIA_TYPE) return fail(`its layer is of type ${JSON.stringify(layer.mediaType)}`);
-  return { digest, bytes: await store.blobs.read(layer, MAX_STAGED_BYTES) };
+  try {
+    return { digest, bytes: await store.blobs.read(layer, MAX_STAGED_BYTES) };
+  } catch (error) {
+    if (!(error instanceof RegistryError && SPOILED.has(error.code))) throw error;
+    return { digest, bytes: undefined, fault: error };
+  }
 }
 
 /** @returns false where somebody else's change is there in the end */
