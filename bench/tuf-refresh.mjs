@@ -12,10 +12,10 @@ import { pathToFileURL } from "node:url";
 const [folder, peer] = process.argv.slice(2);
 if (process.env.BENCH_PART === "server") serve();
 else if (process.env.BENCH_PART === "client") await measure();
-else await start();
+else await main();
 
 /** Bundles the client, so that neither this nor a stale build is part of what is measured. */
-async function start() {
+async function main() {
   const { build } = await import("esbuild");
   const scratch = mkdtempSync(join(tmpdir(), "tuf-bench-"));
   const src = join(import.meta.dirname, "..", "src");

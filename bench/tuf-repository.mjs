@@ -1,10 +1,11 @@
 // Writes a TUF repository for measurements: ed25519, names such as team3/module-7/1.2.3/module-7.wasm.
-//   node bench/tuf-repository.mjs <folder> <targets> [<bits of hash bins>]
+//   node bench/tuf-repository.mjs <folder> <targets> [<bits of hash bins> [<junk signatures of the targets document>]]
 import { createHash, generateKeyPairSync, sign } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const [folder, count, bits] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4] ?? 0)];
+const [folder] = process.argv.slice(2);
+const [count, bits = 0, junk = 0] = process.argv.slice(3).map(Number);
 const metadata = join(folder, "metadata");
 mkdirSync(metadata, { recursive: true });
 
@@ -24,12 +25,22 @@ function sorted(value) {
   );
 }
 
+/** Signatures by nobody, as long as good ones. */
+function junkSignatures(number) {
+  const list = Array.from(
+    { length: number },
+    (_, i) => `,{"keyid":"${sha256(`${i}`)}","sig":"${sha256(`-${i}`).repeat(2)}"}`,
+  );
+  return list.join("");
+}
+
 function write(file, signed) {
   const text = JSON.stringify(
     sorted({ expires: "2040-01-01T00:00:00Z", spec_version: "1.0.34", version: 1, ...signed }),
   );
   const sig = sign(null, Buffer.from(text), privateKey).toString("hex");
-  const bytes = Buffer.from(`{"signatures":[{"keyid":"${keyid}","sig":"${sig}"}],"signed":${text}}`);
+  const more = file === "1.targets.json" ? junkSignatures(junk) : "";
+  const bytes = Buffer.from(`{"signatures":[{"keyid":"${keyid}","sig":"${sig}"}${more}],"signed":${text}}`);
   writeFileSync(join(metadata, file), bytes);
   return { version: 1, length: bytes.length, hashes: { sha256: sha256(bytes) } };
 }
