@@ -264,6 +264,43 @@ describe("a copy refuses, and changes nothing,", () => {
     await rig.copy();
   });
 
+  it("to overwrite trust data that somebody else puts there at this moment", async () => {
+    await rig.push("app");
+    const rival = machine(rig.to.host, rig.runtime.transport, {
+      repository: { registry: rig.to.host, repository: "rival/app" },
+    });
+    await rival.source.publish("acme/app", () => [], { firstUse: "refuse" });
+    const theirs = rig.to.manifests.get("rival/app:tuf")!;
+    rig.to.setFault(({ path, method }) => {
+      if (method === "POST" && path.startsWith("/v2/mirror/app/")) rig.to.manifests.set("mirror/app:tuf", theirs);
+      return undefined;
+    });
+    await failure(rig.copy(), "TRUST_CONFLICT");
+    rig.to.setFault(undefined);
+    expect(rig.to.manifests.get("mirror/app:tuf")).toBe(theirs);
+    expect(rig.to.manifests.has("mirror/app:v1")).toBe(false);
+    rig.to.manifests.delete("mirror/app:tuf");
+    await rig.copy();
+    expect((await rig.pull()).bytes).toEqual(moduleBytes("app"));
+  });
+
+  it("trust data that would not fit into memory", async () => {
+    await rig.push("app");
+    const good = rig.from.manifests.get("acme/app:tuf")!;
+    const manifest = JSON.parse(good.bytes.toString()) as { layers: object[] };
+    const huge = (name: string) => ({
+      mediaType: "application/vnd.tuf.metadata+json",
+      digest: sha256(Buffer.from(name)),
+      size: 100 * 1024 * 1024,
+      annotations: { "tuf.io/filename": name },
+    });
+    const layers = [...manifest.layers, huge("1.a.json"), huge("1.b.json"), huge("1.c.json")];
+    rig.from.addManifest("acme/app", { ...manifest, layers }, MediaType.ociManifest, "tuf");
+    await expectRefusal(rig.copy(), "LIMIT_EXCEEDED");
+    rig.from.manifests.set("acme/app:tuf", good);
+    await rig.copy();
+  });
+
   it("content that is not what its digest says", async () => {
     await rig.push("good");
     const { module } = await rig.push("good");

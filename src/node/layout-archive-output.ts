@@ -2,7 +2,7 @@
  * An OCI layout archive that is being written: what is added is kept in a folder beside it, and with `commit` the
  * archive appears, or is replaced, in one step. An archive that is there already keeps what it has.
  */
-import { mkdtemp, rm } from "node:fs/promises";
+import { lstat, mkdtemp, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Bytes } from "../base/bytes.ts";
 import type { Digest, ExpectedContent } from "../base/digest.ts";
@@ -11,6 +11,8 @@ import type { LayoutFiles } from "../oci/layout-store.ts";
 import { openLayoutArchive, writeLayoutArchive, type ArchivedBlob, type LayoutArchive } from "./layout-archive.ts";
 import { openLayoutDirectory } from "./layout-directory.ts";
 import { storageError } from "./storage-error.ts";
+
+const STALE_MS = 24 * 60 * 60 * 1000;
 
 export interface LayoutArchiveOutput {
   readonly files: LayoutFiles;
@@ -36,14 +38,32 @@ export async function createLayoutArchive(
   options: LayoutArchiveOptions = {},
 ): Promise<LayoutArchiveOutput> {
   const former = options.fresh === true ? undefined : await openFormer(path);
+  await removeStaleFolders(path);
   let folder: string;
   try {
-    folder = await mkdtemp(join(dirname(path), `.${basename(path).slice(0, 100)}.`));
+    folder = await mkdtemp(folderPrefix(path));
   } catch (error) {
     await former?.close();
     throw storageError(error, "write", path);
   }
   return new ArchiveOutput(path, folder, await openLayoutDirectory(folder, { create: true }), former);
+}
+
+/** Removes what runs that were killed left beside the archive: no run takes a day. Never fails. */
+async function removeStaleFolders(path: string): Promise<void> {
+  const prefix = folderPrefix(path);
+  const names = await readdir(dirname(path)).catch(() => []);
+  for (const name of names) {
+    const folder = join(dirname(path), name);
+    if (!folder.startsWith(prefix) || !/^[A-Za-z0-9]{6}$/.test(folder.slice(prefix.length))) continue;
+    const stats = await lstat(folder).catch(() => undefined);
+    if (stats?.isDirectory() !== true || Date.now() - stats.mtimeMs < STALE_MS) continue;
+    await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+function folderPrefix(path: string): string {
+  return join(dirname(path), `.${basename(path).slice(0, 100)}.`);
 }
 
 async function openFormer(path: string): Promise<LayoutArchive | undefined> {

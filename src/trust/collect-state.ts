@@ -5,6 +5,7 @@ import { DEFAULT_TUF_LIMITS } from "../tuf/limits.ts";
 import { decodeMetadata } from "../tuf/metadata.ts";
 import { metadataFile } from "../tuf/names.ts";
 import type { TufRepository } from "../tuf/repository.ts";
+import { MAX_STATE_BYTES } from "./oci-state.ts";
 
 /** As many as a state in a registry may have. */
 const MAX_FILES = 20_000;
@@ -20,10 +21,12 @@ const PARALLEL = 8;
 export async function collectState(repository: TufRepository, signal?: AbortSignal): Promise<Map<string, Bytes>> {
   const view = repository.view?.() ?? repository;
   const files = new Map<string, Bytes>();
+  let total = 0;
   const read = async (file: string, limit: number): Promise<Bytes | undefined> => {
     const bytes = await view.metadata({ file, limit, signal });
     if (bytes !== undefined) files.set(file, bytes);
-    if (files.size > MAX_FILES) throw tooMany();
+    total += bytes?.length ?? 0;
+    if (files.size > MAX_FILES || total > MAX_STATE_BYTES) throw tooMany();
     return bytes;
   };
   const required = async (file: string, limit: number): Promise<Bytes> =>
@@ -58,7 +61,11 @@ function withheld(file: string, { location }: TufRepository): never {
 }
 
 function tooMany(): FormatError {
-  return new FormatError("LIMIT_EXCEEDED", `the repository has more than ${MAX_FILES} files`, {
-    details: { limit: MAX_FILES },
-  });
+  return new FormatError(
+    "LIMIT_EXCEEDED",
+    `the repository has more than ${MAX_FILES} files, or ${MAX_STATE_BYTES} bytes`,
+    {
+      details: { limit: MAX_FILES },
+    },
+  );
 }

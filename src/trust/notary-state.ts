@@ -10,6 +10,7 @@ import { parseGun } from "../notary/gun.ts";
 import type { ContentStore } from "../oci/content-store.ts";
 import { MediaType, type ReceivedManifest } from "../oci/types.ts";
 import { FILE_NAME_ANNOTATION } from "./oci-layout.ts";
+import { MAX_STATE_BYTES } from "./oci-state.ts";
 
 export const NOTARY_ARTIFACT_TYPE = "application/vnd.wasm-to-oci.notary.repository.v1+json";
 const NOTARY_MEDIA_TYPE = "application/vnd.wasm-to-oci.notary.metadata.v1+json";
@@ -66,6 +67,8 @@ export async function readNotaryState(store: ContentStore, manifest: ReceivedMan
   const { content } = manifest;
   if (content.kind !== "manifest" || content.artifactType !== NOTARY_ARTIFACT_TYPE) return fail("it is something else");
   if (content.layers.length > MAX_FILES) fail(`it has more than ${MAX_FILES} files`);
+  const total = content.layers.reduce((sum, { size }) => sum + size, 0);
+  if (total > MAX_STATE_BYTES) fail(`it has ${total} bytes in all`);
   const server = content.annotations[SERVER_ANNOTATION] ?? fail("it names no server");
   const gun = content.annotations[GUN_ANNOTATION] ?? fail("it names no collection");
   const files = new Map<string, Bytes>();

@@ -1,4 +1,5 @@
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, readdir, rm, utimes } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -116,6 +117,40 @@ describe("an archive that is written again", () => {
     expect(tags).toEqual(["v1"]);
     expect(await layoutStore(archive, options).blobs.read(blob, 10)).toEqual(bytes);
     await archive.close();
+    await rm(dir, { recursive: true });
+  });
+
+  it("has room for digests whose paths are longer than a header", async () => {
+    const dir = await temporary();
+    const path = join(dir, "app.tar");
+    const bytes = new TextEncoder().encode("long");
+    const blob = { digest: await digestBytes(bytes, "sha512"), size: bytes.length };
+    const output = await createLayoutArchive(path);
+    const store = layoutStore(output.files, options);
+    await store.blobs.put(blob, bytes);
+    const config = { mediaType: "a/b", ...blob };
+    const mediaType = "application/vnd.oci.image.manifest.v1+json";
+    const manifest = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType, config, layers: [] }));
+    await store.manifests.putByDigest(manifest, mediaType, await digestBytes(manifest, "sha512"));
+    await output.commit();
+    const archive = await openLayoutArchive(path);
+    expect(await layoutStore(archive, options).blobs.read(blob, 10)).toEqual(bytes);
+    expect(execFileSync("tar", ["-tf", path]).toString()).toContain(`blobs/sha512/${blob.digest.slice(7)}`);
+    await archive.close();
+    await rm(dir, { recursive: true });
+  });
+
+  it("clears away what a run that was killed left beside it, and nothing else", async () => {
+    const dir = await temporary();
+    const path = join(dir, "app.tar");
+    const old = new Date(Date.now() - 48 * 3600 * 1000);
+    for (const name of [".app.tar.AbC123", ".app.tar.short", ".app.tar.Fresh1", "app.tar.AbC123"]) {
+      await mkdir(join(dir, name));
+      if (!name.includes("Fresh")) await utimes(join(dir, name), old, old);
+    }
+    const output = await createLayoutArchive(path);
+    await output.discard();
+    expect((await readdir(dir)).toSorted()).toEqual([".app.tar.Fresh1", ".app.tar.short", "app.tar.AbC123"]);
     await rm(dir, { recursive: true });
   });
 });
