@@ -1,6 +1,8 @@
 /** Opens a session: the registry, the trust source and what covers a reference, as policy, pins and flags have them. */
+import { join } from "node:path";
 import { FormatError, TransportError, UsageError } from "../base/errors.ts";
 import type { Transport } from "../base/http.ts";
+import { fetchPolicy, type FetchedPolicy } from "../fetch-policy.ts";
 import { parseCertificates } from "../keys/certificate.ts";
 import { dockerCredentials } from "../node/docker-credentials.ts";
 import { nodeHasher } from "../node/hasher.ts";
@@ -11,13 +13,15 @@ import { withNotaryPins } from "../node/notary-config.ts";
 import { openPinFile } from "../node/pin-file.ts";
 import type { LoadedPolicy } from "../node/policy-file.ts";
 import { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "../node/transport.ts";
-import { registryApiHost, type Reference } from "../oci/reference.ts";
+import { parseReference, registryApiHost, type Reference } from "../oci/reference.ts";
 import { RegistryClient } from "../oci/registry-client.ts";
 import { repositoryName } from "../oci/tagged-reference.ts";
+import type { AppliedPolicy } from "../trust/cover-policy.ts";
 import { coverRepository } from "../trust/cover.ts";
 import type { Coverage } from "../trust/coverage.ts";
 import type { Pin } from "../trust/pin.ts";
 import type { PinnedSource } from "../trust/pins.ts";
+import { MAX_POLICY_BYTES } from "../trust/policy.ts";
 import type { TrustSource } from "../trust/source.ts";
 import type { ContentCache } from "../content-cache.ts";
 import type { Context } from "./command.ts";
@@ -31,6 +35,9 @@ import { progressLine } from "./progress.ts";
 import type { Session, SessionOptions } from "./session.ts";
 import { trustDirectory } from "./trust-directory.ts";
 import { programVersion } from "./version.ts";
+
+/** The newest policy, a few before it, and room for one of the largest, which may take a quarter. */
+const MAX_KEPT_POLICIES_BYTES = 4 * MAX_POLICY_BYTES;
 
 /** Runs work with what the flags come to, and closes every connection afterwards. */
 export async function runSession<T>(
@@ -87,8 +94,25 @@ async function createSession(
     rootKeyId,
   });
 
+  const freshness = offline ? ({ mode: "offline" } as const) : undefined;
+  /** A policy that is fetched is verified as its own file says, by pins too, and by no flag. */
+  const fetchSigned = async (text: string, applied: AppliedPolicy): Promise<FetchedPolicy> => {
+    const reference = parseReference(text);
+    const covered = coverRepository({
+      repository: repositoryName(reference),
+      pins: await pins.list(),
+      policy: applied,
+      allowFirstUse: false,
+      freshness,
+      openSource: (wanted) => opener.open(wanted, reference).source,
+    });
+    if (covered === undefined) throw noTrustSource();
+    const cache = openModuleCache({ dir: join(dir, "policies"), maxBytes: MAX_KEPT_POLICIES_BYTES });
+    const content = registry.repository(reference);
+    return fetchPolicy({ reference: text, trust: covered, content, cache, signal: context.signal });
+  };
   let opening: Promise<LoadedPolicy | undefined> | undefined;
-  const policy = (): Promise<LoadedPolicy | undefined> => (opening ??= openPolicy(dir, options.policy));
+  const policy = (): Promise<LoadedPolicy | undefined> => (opening ??= openPolicy(dir, options.policy, fetchSigned));
   const coverage = async (reference: Reference): Promise<Coverage | undefined> => {
     const openSource = (wanted: PinnedSource): TrustSource => opener.open(wanted, reference).source;
     const covered = coverRepository({
@@ -100,7 +124,7 @@ async function createSession(
       collection: options.gun,
       fallback: options.sign === true ? { kind: "oci" } : undefined,
       allowFirstUse: options.noTofu !== true,
-      freshness: offline ? { mode: "offline" } : undefined,
+      freshness,
       openSource,
     });
     if (covered === undefined && pin !== undefined) throw noTrustSource();

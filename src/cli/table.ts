@@ -16,7 +16,7 @@ export interface Group {
 /** First words that are no command by themselves, e.g. `trust`. */
 export const FAMILIES: Readonly<Record<string, string>> = {
   trust: "Manage the trust data of a collection",
-  policy: "Look into what a policy decides",
+  policy: "Look into policies, and publish them",
   key: "Manage private keys",
   import: "Take over collections of Notary v1 and docker trust",
   bundle: "Carry modules and their trust data in one file",
@@ -160,6 +160,11 @@ export const TABLE: readonly Group[] = [
         name: "policy test",
         summary: "Check a policy, and what it decides for a list of references",
         load: async () => (await import("./commands/policy-test.ts")).policyTestCommand,
+      },
+      {
+        name: "policy push",
+        summary: "Publish a policy, signed, for others to follow",
+        load: async () => (await import("./commands/policy-push.ts")).policyPushCommand,
       },
     ],
   },

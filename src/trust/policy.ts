@@ -5,7 +5,9 @@
  */
 import { errorMessage, UsageError } from "../base/errors.ts";
 import { formatFault, JsonCursor, type ObjectCursor } from "../base/json-cursor.ts";
-import { parseJson } from "../base/json.ts";
+import { isJsonObject, parseJson } from "../base/json.ts";
+import { parseReference } from "../oci/reference.ts";
+import { repositoryName } from "../oci/tagged-reference.ts";
 import type { Freshness } from "../tuf/client.ts";
 import type { ArtifactFormat } from "../wasm/artifact.ts";
 import type { PinnedSource } from "./pins.ts";
@@ -39,6 +41,8 @@ const MAX_ROLES = 64;
 /** The largest WASI worlds have some thirty interfaces. */
 const MAX_IMPORT_PATTERNS = 1_000;
 
+const POINTER_FILE_KEYS = ["$schema", "version", "policy"];
+const POINTER_KEYS = ["reference", "collection", "sources", "roots", "freshness", "roles"];
 const FILE_KEYS = ["$schema", "version", "entries", "tests"];
 const ENTRY_KEYS = [
   "pattern",
@@ -127,8 +131,7 @@ export function parsePolicy(bytes: Uint8Array | string, options: PolicyOptions):
   const file = cursor.closedObject(FILE_KEYS);
   const schema = file.field("$schema");
   if (!schema.absent) schema.string();
-  const version = file.field("version");
-  if (version.integer(1) !== 1) version.fail(`version ${version.integer()} is newer than this program`);
+  requireVersion(file.field("version"));
   const elements = file.field("entries").array(MAX_ENTRIES);
   const lines = entryLines(bytes);
   const entries = elements.map((element, i) => readEntry(element, `${origin}:${lines[i] ?? 1}`, options));
@@ -136,9 +139,61 @@ export function parsePolicy(bytes: Uint8Array | string, options: PolicyOptions):
   return { origin, entries, tests: tests.absent ? [] : readTests(tests) };
 }
 
-function readEntry(cursor: JsonCursor, origin: string, { toAbsolute }: PolicyOptions): PolicyEntry {
+/** Says where the policy itself is, and what it must be signed by. */
+export interface PolicyPointer {
+  /** The tag that is signed: `ghcr.io/acme/policy:v1`. */
+  readonly reference: string;
+  /** Decides for that one repository. */
+  readonly entry: PolicyEntry;
+}
+
+/**
+ * Reads a document that is no policy, but says where one is.
+ *
+ * @returns undefined where it is a policy itself, or nothing of the kind
+ * @throws {FormatError} POLICY_INVALID, JSON_INVALID
+ */
+export function parsePolicyPointer(bytes: Uint8Array | string, options: PolicyOptions): PolicyPointer | undefined {
+  const { origin } = options;
+  const document = parseJson(bytes, { what: origin, integersOnly: true });
+  if (!isJsonObject(document) || !("policy" in document)) return undefined;
+  const file = new JsonCursor(document, formatFault("POLICY_INVALID", origin)).closedObject(POINTER_FILE_KEYS);
+  requireVersion(file.field("version"));
+  const pointer = file.field("policy").closedObject(POINTER_KEYS);
+  const reference = pointer.field("reference");
+  const text = readText(reference);
+  if (pointer.field("roots").absent) pointer.field("roots").fail("missing: nothing else says whose policy counts");
+  const pattern = parsePattern(repositoryOf(reference, text));
+  return { reference: text, entry: readMembers(pointer, pattern, `${origin}:1`, options) };
+}
+
+function repositoryOf(cursor: JsonCursor, text: string): string {
+  try {
+    const reference = parseReference(text);
+    if (reference.digest === undefined) return repositoryName(reference);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+    return cursor.fail(error.message);
+  }
+  return cursor.fail("a tag, not a digest: its signature says which policy it is");
+}
+
+function requireVersion(version: JsonCursor): void {
+  if (version.integer(1) !== 1) version.fail(`version ${version.integer()} is newer than this program`);
+}
+
+function readEntry(cursor: JsonCursor, origin: string, options: PolicyOptions): PolicyEntry {
   const entry = cursor.closedObject(ENTRY_KEYS);
-  const pattern = readPattern(entry.field("pattern"));
+  return readMembers(entry, readPattern(entry.field("pattern")), origin, options);
+}
+
+/** What an entry says besides its pattern. */
+function readMembers(
+  entry: ObjectCursor,
+  pattern: RepositoryPattern,
+  origin: string,
+  { toAbsolute }: PolicyOptions,
+): PolicyEntry {
   const roots = ifPresent(entry.field("roots"), readRoots);
   const firstUse = ifPresent(entry.field("firstUse"), (field) => oneOf(field, ["refuse", "accept"]));
   if (roots !== undefined && firstUse === "accept") {

@@ -22,7 +22,7 @@ export const policyExplainCommand = defineCommand({
     ...outputOptions,
   },
   about: [
-    "Shows which entry of the policy decides for a reference, which others match and are passed over, and what will be demanded of it by policy, pins and options together. Nobody is asked: `wasm-to-oci explain` also verifies.",
+    "Shows which entry of the policy decides for a reference, which others match and are passed over, and what will be demanded of it by policy, pins and options together. Nobody is asked, but for a policy that is itself fetched: `wasm-to-oci explain` also verifies.",
   ],
   examples: [["wasm-to-oci policy explain ghcr.io/acme/app:v1", "which entry decides, and from which line?"]],
   json: "policy explain",

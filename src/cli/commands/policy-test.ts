@@ -7,7 +7,7 @@ import { fullContract } from "../../trust/contract.ts";
 import { POLICY_OUTCOMES, runPolicyTest, type PolicyTest, type TestedModule } from "../../trust/policy-tests.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { nonEmpty, oneOf, value, variadic } from "../options.ts";
-import { openPolicy } from "../policy-choice.ts";
+import { withSession } from "../session.ts";
 import { directoryOptions, outputOptions, policyOptions } from "../shared-options.ts";
 import { trustDirectory } from "../trust-directory.ts";
 
@@ -22,7 +22,7 @@ export const policyTestCommand = defineCommand({
     ...outputOptions,
   },
   about: [
-    "Loads the policy and every root file that it names, which finds faults and ties, and then compares what it decides with the tests that it carries and with those given here. `verify`: an entry decides and no rule refuses; `refuse`: a rule refuses; `uncovered`: no entry matches. Nobody is asked.",
+    "Loads the policy and every root file that it names, which finds faults and ties, and then compares what it decides with the tests that it carries and with those given here. `verify`: an entry decides and no rule refuses; `refuse`: a rule refuses; `uncovered`: no entry matches. Nobody is asked, but for a policy that is itself fetched.",
     "A test in the policy has `reference`, `expect`, and as it likes `pattern` of the entry that must decide and `module` with `role`, `format`, `verified`, `kind`, `size`, `imports`.",
   ],
   examples: [
@@ -33,12 +33,15 @@ export const policyTestCommand = defineCommand({
   json: "policy test",
   async run(context, { cases }, options) {
     const { out } = context;
-    const dir = trustDirectory(context, options.dir);
-    const policy = await openPolicy(dir, options.policy);
+    const policy = await withSession(context, options, async (session) => {
+      const found = await session.policy();
+      await found?.readRootFiles();
+      return found;
+    });
     if (policy === undefined) {
+      const dir = trustDirectory(context, options.dir);
       throw new UsageError("USAGE", `there is no policy in ${dir}`, { hint: "Name one with --policy FILE" });
     }
-    await policy.readRootFiles();
     const module = options.module === undefined ? undefined : await readFacts(context, options.module);
     const given = cases.map((text) => ({ ...readCase(text), module }));
     const results = [...policy.index.policy.tests, ...given].map((test) => runPolicyTest(policy.index, test));
