@@ -5,6 +5,7 @@ import {
   binName,
   binNames,
   delegationNamed,
+  delegationsFor,
   matchesPattern,
   MAX_VISITED_ROLES,
   pathHash,
@@ -96,6 +97,69 @@ describe("hash bins (TAP 15)", () => {
   });
 });
 
+describe("the roles that cover a name", () => {
+  const role = (name: string, matching: Partial<DelegatedRole>): DelegatedRole => {
+    return { name, keyIds: [], threshold: 1, terminating: false, extra: {}, ...matching };
+  };
+  const delegations = (...roles: DelegatedRole[]) => ({ keys: new Map(), roles, extra: {} });
+  const names = (...roles: DelegatedRole[]): string[] =>
+    delegationsFor(delegations(...roles), "a/b", "0fab").map(({ name }) => name);
+
+  it("have one of their patterns match the whole of it", () => {
+    expect(
+      names(role("a", { paths: ["x/*", "a/*"] }), role("b", { paths: ["x/*"] }), role("c", { paths: [] })),
+    ).toEqual(["a"]);
+  });
+
+  it("have one of their prefixes begin its hash", () => {
+    const prefixes = (...pathHashPrefixes: string[]) => ({ pathHashPrefixes });
+    expect(
+      names(
+        role("one", prefixes("0f")),
+        role("some", prefixes("1", "0fab", "2")),
+        role("end", prefixes("ab")),
+        role("none", prefixes("1", "f")),
+        role("all", prefixes("")),
+        role("nothing", prefixes()),
+      ),
+    ).toEqual(["one", "some", "all"]);
+  });
+
+  it("are one bin, which ends the search", () => {
+    const succinct = { keyIds: ["k"], threshold: 1, bitLength: 8, namePrefix: "bin", extra: {} };
+    const covering = delegationsFor({ ...delegations(role("a", { paths: ["a/*"] })), succinct }, "a/b", "0fab0000");
+    expect(covering).toEqual([{ name: "bin-0f", terminating: true, role: succinct }]);
+  });
+
+  it("are found by their very names, bins among them", () => {
+    const succinct = { keyIds: [], threshold: 1, bitLength: 5, namePrefix: "bin", extra: {} };
+    const bins = { ...delegations(), succinct };
+    for (const name of ["bin-00", "bin-0f", "bin-1f"]) expect(delegationNamed(bins, name)).toBe(succinct);
+    for (const name of [
+      "bin-20",
+      "bin-1g",
+      "bin-g1",
+      "bin-1",
+      "bin-001",
+      "bin-1F",
+      "bin-",
+      "bin",
+      "Bin-00",
+      "x",
+      "",
+      "00",
+    ])
+      expect(delegationNamed(bins, name)).toBeUndefined();
+    const named = delegations(role("a", {}), role("b", {}));
+    expect([delegationNamed(named, "b"), delegationNamed(named, "c")]).toEqual([named.roles[1], undefined]);
+    expect(delegationNamed(undefined, "a")).toBeUndefined();
+  });
+
+  it("go by sha256 of the name", async () => {
+    expect(await pathHash("a/b")).toBe("c14cddc033f64b9dea80ea675cf280a015e672516090a5626781153dc68fea11");
+  });
+});
+
 /** A graph of roles: who delegates what to whom, and who has the target. */
 interface Graph {
   readonly edges: ReadonlyMap<string, readonly { to: string; covers: boolean; terminating: boolean }[]>;
@@ -163,7 +227,12 @@ describe("the search", () => {
     const search = (roles: Graph): Promise<unknown> =>
       searchTarget("x/y", "targets", async ({ role }) => targetsOf(roles, role));
     await expect(search(chain(MAX_VISITED_ROLES))).resolves.toBeUndefined();
-    await expect(search(chain(MAX_VISITED_ROLES + 1))).rejects.toMatchObject({ code: "LIMIT_EXCEEDED" });
+    await expect(search(chain(MAX_VISITED_ROLES + 1))).rejects.toMatchObject({
+      code: "LIMIT_EXCEEDED",
+      message: 'looking for "x/y" leads through more than 32 delegated roles',
+      hint: "Its publisher must delegate more directly",
+      details: { target: "x/y", limit: 32 },
+    });
   });
 
   function targetsOf({ edges, owners }: Graph, role: string): Targets {

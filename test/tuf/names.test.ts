@@ -74,7 +74,13 @@ describe("A11: names in URLs and files", () => {
   for (const path of ["../x", "a/../b", "/x", "a//b", "a/", "", ".", "a/./b", String.raw`a\b`, "a\u0000", "\ud800"]) {
     it(`fetches no target by the path ${JSON.stringify(path)}`, () => {
       expect(() => targetFile(path, hashes)).toThrow(
-        expect.objectContaining({ code: "TARGET_NAME_INVALID", kind: "usage" }),
+        expect.objectContaining({
+          code: "TARGET_NAME_INVALID",
+          kind: "usage",
+          message: `${JSON.stringify(path)} cannot be fetched by its name`,
+          hint: "Parts of a target's path must not be empty, . or .., and hold no backslash",
+          details: { target: path },
+        }),
       );
     });
   }
