@@ -1,6 +1,10 @@
 /** wasm-to-oci: the library's entry. Runs in Node, browsers, Deno, Bun and workers; `wasm-to-oci/node` adds what needs Node. */
 export { push, type PushOptions, type PushReport } from "./push.ts";
-export { pull, type PullOptions } from "./pull.ts";
+export { pull, type PullLock, type PullOptions } from "./pull.ts";
+export { lock, type LockOptions, type LockReport } from "./lock.ts";
+export type { CacheEntry, ContentCache } from "./content-cache.ts";
+export { lockFloors } from "./trust/lock-comparison.ts";
+export { encodeLockfile, parseLockfile, type LockedModule } from "./trust/lockfile.ts";
 export { verify, type VerifyOptions } from "./verify.ts";
 export { sign, type SignOptions, type SignReport } from "./sign.ts";
 export { list, type ListedTag, type ListOptions, type ListReport, type TagState } from "./list.ts";

@@ -10,6 +10,7 @@ export { createLayoutArchive, type LayoutArchiveOptions, type LayoutArchiveOutpu
 export { openLayoutArchive, type LayoutArchive } from "./layout-archive.ts";
 export { openLayoutDirectory, type LayoutDirectoryOptions } from "./layout-directory.ts";
 export { localAuthorities } from "./local-ca.ts";
+export { openModuleCache, type ModuleCacheOptions } from "./module-cache.ts";
 export { withNotaryPins } from "./notary-config.ts";
 export { openNotarySource } from "./notary-source.ts";
 export { openOciSource } from "./oci-source.ts";
