@@ -33,9 +33,6 @@ const insecure = flag(
 
 const useHttp = flag("--use-http", "reach the registry over plain http; loopback is always reached so");
 
-/** For commands that talk to a server. */
-export const networkOptions = { timeout };
-
 /** For commands that talk to a registry. */
 export const registryOptions = {
   insecure,
@@ -45,7 +42,7 @@ export const registryOptions = {
   }),
   certFile: value("--cert-file FILE", "client certificate (PEM) for the registry", nonEmpty),
   keyFile: value("--key-file FILE", "key of the registry's client certificate (PEM)", nonEmpty),
-  ...networkOptions,
+  timeout,
 };
 
 const server = value(

@@ -100,7 +100,8 @@ describe("a Notary server", () => {
     await all.refused("ada", "init", ["--snapshot-key", "server"], { code: "USAGE", status: 2 });
     await all.document("ada", "init");
     await all.refused("ada", "rotate", ["snapshot", "--server-managed"], { code: "USAGE", status: 2 });
-    await all.refused("ada", "remove", ["-k", "0123456789ab", "--yes"], { code: "USAGE", status: 2 });
+    const refused = await all.refused("ada", "remove", ["-k", "0123456789ab", "--yes"], { code: "USAGE", status: 2 });
+    expect(refused.hint).toContain("wasm-to-oci trust revoke");
   });
 });
 
