@@ -94,7 +94,6 @@ export class OciView implements TufRepository {
     if (known !== undefined) return known;
     const reading = this.read(name, blob, signal);
     this.blobs.set(blob.digest, reading);
-    reading.catch(() => undefined); // one that was read ahead may never be asked for
     return reading;
   }
 
@@ -130,7 +129,7 @@ export class OciView implements TufRepository {
       total += file.blob.size;
       if (wanted.size < MAX_AHEAD_BLOBS || isTop) wanted.set(file.blob.digest, file);
     }
-    for (const file of wanted.values()) void this.blob(file, signal);
+    for (const file of wanted.values()) this.blob(file, signal).catch(() => undefined); // who asks for it is told
   }
 }
 
