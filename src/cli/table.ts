@@ -58,7 +58,7 @@ export const TABLE: readonly Group[] = [
       },
       {
         name: "copy",
-        summary: "Copy modules with signatures and trust data to another registry, a directory or a file",
+        summary: "Copy modules, signatures and trust data to another place",
         load: async () => (await import("./commands/copy.ts")).copyCommand,
       },
       {

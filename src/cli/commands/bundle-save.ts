@@ -35,7 +35,10 @@ export const bundleSaveCommand = defineCommand({
   ],
   examples: [
     ["wasm-to-oci bundle save ghcr.io/acme/app:v1 ghcr.io/acme/lib:v3 -o acme.tar", "save two modules"],
-    ["skopeo inspect oci-archive:acme.tar:v1", "read it with other tools"],
+    [
+      "wasm-to-oci bundle save localhost:5000/app:v1 --server https://localhost:4443",
+      "save what a Notary server signs",
+    ],
   ],
   json: "bundle save",
   async run(context, { references }, options) {
