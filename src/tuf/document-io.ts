@@ -134,6 +134,7 @@ function versionOf(bytes: Bytes, role: string): number {
   try {
     return decodeMetadata(bytes, type, role).signed.version;
   } catch (error) {
+    /* v8 ignore else -- @preserve: only a defect of this program gets there, and is passed on */
     if (error instanceof FormatError) return 0;
     throw error;
   }

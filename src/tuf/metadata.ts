@@ -40,6 +40,7 @@ export function decodeMetadata<Type extends MetadataType>(
   const signed = readSigned(envelope.field("signed"), type, excerpt?.entries);
   const signatures = readSignatures(envelope.field("signatures"));
   const received = envelope.value["signed"];
+  /* v8 ignore if -- @preserve: for the compiler; the cursor has seen that it is an object */
   if (!isJsonObject(received)) throw fault("signed: expected an object");
   if (excerpt === undefined) return { signed, signatures, bytes, message: canonicalSigned(received) };
   const member = type === "snapshot" ? "meta" : "targets";
