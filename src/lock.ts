@@ -100,7 +100,7 @@ async function requireApprovedLock(
  * The entry of what a reference was resolved to. Where its tag does not name the signed manifest yet, the manifest is
  * fetched by its digest.
  */
-export async function lockedModule(
+async function lockedModule(
   resolved: ResolvedModule,
   content: ReadableContent,
   repository: string,

@@ -13,7 +13,7 @@ const PORT_MARK = "_";
 const SHOWN_DIGEST = 32;
 
 /** Where a reference's module lies below the directory: `ghcr.io/acme/app/v1.wasm`. */
-export function modulePath({ registry, repository, tag, tagged, digest }: TaggedReference): string {
+function modulePath({ registry, repository, tag, tagged, digest }: TaggedReference): string {
   const host = registry.replaceAll(":", PORT_MARK).replaceAll(/[[\]]/g, "");
   const name = tagged ? tag : (digest ?? "").replace(":", "-").slice(0, SHOWN_DIGEST);
   return join(host, ...repository.split("/"), `${name}.wasm`);

@@ -17,7 +17,7 @@ import { removeStaleTemporaries } from "./stale-files.ts";
 
 const MIB = 1024 * 1024;
 /** Some hundred modules of usual size. */
-export const DEFAULT_CACHE_BYTES = 1024 * MIB;
+const DEFAULT_CACHE_BYTES = 1024 * MIB;
 /** What is larger than this part of the cache would push out too much of the rest, and costs a second copy of much. */
 const LARGEST_PART = 1 / 4;
 /** Room is made down to this part of the limit, so that not every new entry has to make some. */
