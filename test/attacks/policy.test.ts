@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { ErrorCode } from "../../src/base/errors.ts";
 import { moduleBytes } from "../support/use-case.ts";
+import { errorOf, type ErrorReport } from "../support/victim.ts";
 import { HONEST_MODULE, MANIFEST_TYPE, NAME, OUTPUT, SignedApp } from "../support/signed-app.ts";
 
 /** Notary's own statement that it has no such thing. */
@@ -219,6 +220,73 @@ describe("a policy that cannot be used is never no policy", () => {
     await app.victim.refused(app.pullWords(), "FILE_NOT_FOUND", 3, { env: { WASM_TO_OCI_POLICY: "nowhere.json" } });
     await app.victim.succeed(app.pullWords());
   });
+});
+
+describe("a policy that is fetched", () => {
+  const place = (): string => `${app.registry.host}/team/policy:v1`;
+  const publisher = (): string => join(app.victim.work, "..", "publisher");
+
+  /** Publishes what all machines shall follow. Gives the fingerprint of its root key. */
+  async function publish(members: Record<string, unknown>): Promise<string> {
+    const path = join(app.victim.home, "published.json");
+    const entries = [{ pattern: `${app.registry.host}/${NAME}`, sources: sources(), ...members }];
+    await writeFile(path, JSON.stringify({ version: 1, entries }));
+    const words = ["policy", "push", path, place(), "--dir", publisher(), "--format", "json"];
+    const { stdout } = await app.victim.succeed(words);
+    return (JSON.parse(stdout) as { signed: { rootKeys: { fingerprint: string }[] } }).signed.rootKeys[0]!.fingerprint;
+  }
+
+  /** What each machine has instead of a policy. */
+  const follow = (root: string): Promise<void> =>
+    writeFile(file(), JSON.stringify({ version: 1, policy: { reference: place(), roots: { fingerprints: [root] } } }));
+
+  let root: string;
+  beforeEach(async () => {
+    await rm(publisher(), { recursive: true, force: true });
+    root = await publish({ wasm: { kinds: ["component"] } });
+    await follow(root);
+  });
+
+  it("is followed, and so is the next one", async () => {
+    const report = await refusedByPolicy();
+    expect(report.details["policy"]).toMatch(/\/team\/policy:v1@sha256:[0-9a-f]{64}:1$/);
+    await publish({ wasm: { kinds: ["module"] } });
+    await app.victim.succeed(app.pullWords());
+    expect(await delivered()).toEqual(HONEST_MODULE);
+  });
+
+  it("does not go back to an older one", async () => {
+    const older = new Map(app.registry.manifests);
+    await publish({ wasm: { kinds: ["module"], maxSize: 8 } });
+    await refusedByPolicy();
+    for (const [name, manifest] of older) app.registry.manifests.set(name, manifest);
+    expect((await failsWith("METADATA_ROLLED_BACK", 14)).kind).toBe("rolled-back");
+  });
+
+  it("is not left out where its trust data is hidden, or the registry is down", async () => {
+    await refusedByPolicy();
+    const kept = new Map(app.registry.manifests);
+    for (const name of kept.keys()) if (name.startsWith("team/policy")) app.registry.manifests.delete(name);
+    await failsWith("TRUST_WITHHELD", 12);
+    for (const [name, manifest] of kept) app.registry.manifests.set(name, manifest);
+    app.registry.setFault(({ path }) => (path.includes("/team/policy/") ? { status: 503 } : undefined));
+    expect((await failsWith("REGISTRY_UNAVAILABLE", 5)).kind).toBe("network");
+  });
+
+  it("is not taken from somebody else", async () => {
+    await follow(STRANGER);
+    expect((await failsWith("PIN_MISMATCH", 12)).details["collection"]).toBe("team/policy");
+  });
+
+  /** The state of the policy's own collection may advance with each look at it. */
+  async function failsWith(code: ErrorCode, status: number): Promise<ErrorReport> {
+    const result = await app.victim.run([...app.pullWords(), "--format", "json"]);
+    expect(errorOf(result)).toMatchObject({ code, exitStatus: status });
+    expect(result).toMatchObject({ status, stdout: "" });
+    await expect(delivered()).rejects.toThrow("ENOENT");
+    return errorOf(result);
+  }
+  const refusedByPolicy = (): Promise<ErrorReport> => failsWith("POLICY_REFUSED", 15);
 });
 
 describe("policy test and policy explain", () => {

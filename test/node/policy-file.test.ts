@@ -2,6 +2,8 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { utf8Encode } from "../../src/base/bytes.ts";
+import { TransportError } from "../../src/base/errors.ts";
 import { openPolicyFile, openPolicyIfThere } from "../../src/node/policy-file.ts";
 import { runPolicyTest } from "../../src/trust/policy-tests.ts";
 import { NotaryRepository } from "../support/notary-repository.ts";
@@ -53,6 +55,47 @@ describe("a policy in a file", () => {
   it("is an error where its folder is a file", async () => {
     await writeFile(path, "x");
     await expect(openPolicyIfThere(join(path, "policy.json"))).rejects.toThrow(/policy/);
+  });
+});
+
+describe("a file that says where the policy is", () => {
+  const KEY = "5d".repeat(32);
+  const pointer = { reference: "ghcr.io/acme/policy:v1", roots: { fingerprints: [KEY] } };
+  const digest = `sha256:${"ab".repeat(32)}` as const;
+  const fetched = (text: string) => async () => ({ bytes: utf8Encode(text), digest });
+
+  beforeEach(() => writeFile(path, JSON.stringify({ version: 1, policy: pointer })));
+
+  it("stands for the policy that is fetched, by the keys that it names", async () => {
+    const asked: unknown[] = [];
+    const policy = await openPolicyFile(path, async (reference, { roots }) => {
+      asked.push(reference, roots);
+      return { bytes: utf8Encode('{"version":1,"entries":[{"pattern":"{rest}"}]}'), digest };
+    });
+    expect(asked).toEqual(["ghcr.io/acme/policy:v1", { fingerprints: [KEY], threshold: 1 }]);
+    expect((await policy.apply("ghcr.io/a/b"))?.entry.origin).toBe(`ghcr.io/acme/policy:v1@${digest}:1`);
+  });
+
+  it("is no policy by itself", async () => {
+    await expect(openPolicyFile(path)).rejects.toMatchObject({ code: "USAGE" });
+    const down = async () => Promise.reject(new TransportError("NETWORK", "no route"));
+    await expect(openPolicyIfThere(path, down)).rejects.toMatchObject({ code: "NETWORK" });
+  });
+
+  it.each([
+    ["another pointer", JSON.stringify({ version: 1, policy: pointer }), "POLICY_INVALID"],
+    ["a folder", '{"version":1,"entries":[{"pattern":"{rest}","sources":[{"trust":"/etc"}]}]}', "POLICY_INVALID"],
+    ["no policy", "{}", "POLICY_INVALID"],
+    ["nothing", "", "JSON_INVALID"],
+  ])("refuses to be led to %s", async (_what, text, code) => {
+    await expect(openPolicyFile(path, fetched(text))).rejects.toMatchObject({ code });
+  });
+
+  it("refuses root files that a fetched policy names: they would be this machine's", async () => {
+    const text = '{"version":1,"entries":[{"pattern":"{rest}","roots":{"file":"/etc/passwd"}}]}';
+    const policy = await openPolicyFile(path, fetched(text));
+    await expect(policy.apply("ghcr.io/a/b")).rejects.toMatchObject({ code: "POLICY_INVALID" });
+    await expect(policy.readRootFiles()).rejects.toMatchObject({ code: "POLICY_INVALID" });
   });
 });
 

@@ -73,6 +73,23 @@ export const soundPolicy = fc.record(
   { requiredKeys: ["version", "entries"] },
 ) as fc.Arbitrary<unknown> as fc.Arbitrary<JsonObject>;
 
+const pointer = fc.record(
+  {
+    reference: fc.constantFrom("ghcr.io/acme/policy:v1", "policy"),
+    collection: fc.constantFrom("acme/policy", "policy"),
+    sources: fc.uniqueArray(place, { minLength: 1, maxLength: 3 }),
+    roots: fc.uniqueArray(hex, { minLength: 1, maxLength: 3 }).map((fingerprints) => ({ fingerprints })),
+    freshness: fc.constantFrom("online", { maxAge: "12h" }),
+    roles: some("targets", "policies"),
+  },
+  { requiredKeys: ["reference", "roots"] },
+);
+
+/** Documents that say where a policy is. */
+export const soundPointer = fc
+  .record({ version: fc.constant(1), policy: pointer })
+  .map((document) => document as unknown as JsonObject);
+
 const odd = fc.constantFrom<JsonValue>(
   null,
   true,
@@ -92,7 +109,12 @@ const odd = fc.constantFrom<JsonValue>(
 
 /** Policies with one value changed, one member added or one taken away, anywhere. */
 export const anyPolicyLike = fc
-  .tuple(soundPolicy, fc.nat(), fc.constantFrom("replace", "add", "remove", "keep"), odd)
+  .tuple(
+    fc.oneof({ weight: 4, arbitrary: soundPolicy }, { weight: 1, arbitrary: soundPointer }),
+    fc.nat(),
+    fc.constantFrom("replace", "add", "remove", "keep"),
+    odd,
+  )
   .map(([document, spot, slip, value]) => slipped(document, spot, slip, value));
 
 function slipped(document: JsonObject, spot: number, slip: string, value: JsonValue): JsonValue {

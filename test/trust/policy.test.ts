@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { FormatError } from "../../src/base/errors.ts";
-import { parsePolicy, type Policy } from "../../src/trust/policy.ts";
+import { parsePolicy, parsePolicyPointer, type Policy } from "../../src/trust/policy.ts";
 import { anyPolicyLike } from "../support/policy-documents.ts";
 
 const KEY = "5d".repeat(32);
@@ -25,6 +25,44 @@ function fault(document: unknown): FormatError {
   }
   throw new Error("it was accepted");
 }
+
+describe("parsePolicyPointer", () => {
+  const point = (policy: unknown, more: object = {}) =>
+    parsePolicyPointer(JSON.stringify({ version: 1, policy, ...more }), { origin: "policy.json" });
+  const roots = { fingerprints: [KEY] };
+
+  it("reads where a policy is, and by whom it must be signed", () => {
+    const pointer = point({ reference: "ghcr.io/acme/policy:v1", roots, roles: ["x"], freshness: { maxAge: "1h" } });
+    expect(pointer).toMatchObject({
+      reference: "ghcr.io/acme/policy:v1",
+      entry: {
+        pattern: { text: "ghcr.io/acme/policy" },
+        roots: { fingerprints: [KEY], threshold: 1 },
+        firstUse: "refuse",
+        freshness: { mode: "max-age", seconds: 3600 },
+        rules: { roles: ["x"], missing: "reject" },
+      },
+    });
+  });
+
+  it("is not for policies themselves, which in turn are no pointers", () => {
+    expect(parsePolicyPointer('{"version":1,"entries":[]}', { origin: "policy.json" })).toBeUndefined();
+    expect(() => parse({ version: 1, policy: { reference: "a/b", roots } })).toThrow("unknown member");
+    expect(() => point({ reference: "a/b:v1", roots }, { entries: [] })).toThrow("unknown member");
+  });
+
+  it.each<[string, Record<string, unknown>, string]>([
+    ["no keys", { reference: "a/b:v1" }, "nothing else says whose policy counts"],
+    ["no reference", { roots }, "reference: missing"],
+    ["a digest", { reference: `a/b@sha256:${"0".repeat(64)}`, roots }, "not a digest"],
+    ["no name", { reference: "A b", roots }, "not a reference"],
+    ["first use", { reference: "a/b:v1", roots, firstUse: "accept" }, 'unknown member "firstUse"'],
+    ["tolerance", { reference: "a/b:v1", roots, missing: "accept" }, 'unknown member "missing"'],
+  ])("refuses %s", (_what, policy, reason) => {
+    expect(() => point(policy)).toThrow(FormatError);
+    expect(() => point(policy)).toThrow(reason);
+  });
+});
 
 describe("parsePolicy", () => {
   it("reads every member", () => {
