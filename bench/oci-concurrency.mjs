@@ -28,6 +28,7 @@ await build({
 cpSync(join(import.meta.dirname, "..", "package.json"), join(dir, "package.json"));
 writeFileSync(module, new Uint8Array([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
 
+const program = "docker-registry";
 const port = await freePort();
 const registry = startRegistry(port);
 try {
@@ -90,7 +91,7 @@ function startRegistry(at) {
     config,
     JSON.stringify({ version: "0.1", log: { level: "error" }, storage, http: { addr: `127.0.0.1:${at}` } }),
   );
-  return spawn("docker-registry", ["serve", config], {
+  return spawn(program, ["serve", config], {
     stdio: "ignore",
     env: { PATH: process.env.PATH, OTEL_TRACES_EXPORTER: "none" },
   });

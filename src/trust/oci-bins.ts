@@ -7,7 +7,7 @@ import { canSign, listedKeys, type SigningKeys } from "../tuf/signing-keys.ts";
 import { signedMessage } from "../tuf/metadata.ts";
 
 /** A document that grows beyond is spread: some 250 names. */
-export const MAX_FLAT_BYTES = 96 * 1024;
+const MAX_FLAT_BYTES = 96 * 1024;
 /** A bin that grows beyond makes for four times as many: some 100 names. */
 const MAX_BIN_BYTES = 40 * 1024;
 /** 64 bins: one or two in each pack of the manifest. */

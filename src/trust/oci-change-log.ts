@@ -11,7 +11,7 @@ import { decodeChange, encodeChange, isChangeTag, MAX_CHANGE_BYTES, type ChangeR
 import { FILE_NAME_ANNOTATION, METADATA_MEDIA_TYPE } from "./oci-layout.ts";
 import { artifactManifest, configBlob } from "./oci-manifest.ts";
 
-export const CHANGE_ARTIFACT_TYPE = "application/vnd.wasm-to-oci.tuf.change.v1+json";
+const CHANGE_ARTIFACT_TYPE = "application/vnd.wasm-to-oci.tuf.change.v1+json";
 
 /** Requests that one publisher looks at; whoever may write to the registry could make any number. */
 const MAX_REQUESTS = 1_000;

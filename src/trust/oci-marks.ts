@@ -6,7 +6,7 @@ import { FormatError } from "../base/errors.ts";
 import { formatFault, JsonCursor } from "../base/json-cursor.ts";
 import type { Targets } from "../tuf/schema.ts";
 
-export const MARKS_FIELD = "x-wasm-to-oci-changes";
+const MARKS_FIELD = "x-wasm-to-oci-changes";
 /** Marks of one role; some 50 bytes each, and more than publish at once. */
 const MAX_MARKS = 128;
 /** What others may have written there. */
@@ -57,11 +57,6 @@ export function isSettled(marks: Marks, id: string): boolean {
 export function withMark<T extends Pick<Targets, "extra">>(document: T, id: string, kind: "applied" | "void"): T {
   const marks = marksOf(document);
   return withMarks(document, { ...marks, [kind]: [...marks[kind], id] });
-}
-
-/** A document for which everything up to a request is settled. */
-export function settledSince<T extends Pick<Targets, "extra">>(document: T, since: string): T {
-  return withMarks(document, { ...marksOf(document), since });
 }
 
 function withMarks<T extends Pick<Targets, "extra">>(document: T, marks: Marks): T {

@@ -43,17 +43,6 @@ export async function readTrustTag(
   return manifest && { manifest, files: readTrustFiles(manifest, `${store.name}:${tag}`) };
 }
 
-/** The repository behind a tag. Each view reads the tag once, when it is first asked for something. */
-export function ociRepository(place: TrustPlaceInRegistry): TufRepository {
-  const view = (names?: readonly string[]): OciView => new OciView(place, names);
-  return {
-    location: place.location,
-    metadata: (request) => view().metadata(request),
-    target: async () => undefined, // modules are artifacts of their own
-    view,
-  };
-}
-
 /** One published state, read from lazily. */
 export class OciView implements TufRepository {
   readonly location: string;
