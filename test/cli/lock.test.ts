@@ -15,8 +15,13 @@ beforeAll(async () => {
   app = `${served.registry}/team/app:v1`;
   other = `${served.registry}/team/other:v1`;
   for (const name of ["one", "two", "other"]) await writeFile(join(served.home, `${name}.wasm`), moduleBytes(name));
-  expect(await push("one", app)).toMatchObject({ status: 0 });
-  expect(await push("other", other)).toMatchObject({ status: 0 });
+  for (const [name, reference] of [
+    ["one", app],
+    ["other", other],
+  ] as const) {
+    const { status, stderr } = await push(name, reference);
+    if (status !== 0) throw new Error(stderr);
+  }
 });
 afterAll(() => served.stop());
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { nobleHasher } from "../../src/base/hasher.ts";
 import { memoryMetadataStore } from "../../src/notary/metadata-store.ts";
 import { memoryTrustStateStore } from "../../src/notary/trust-state.ts";
@@ -6,6 +6,9 @@ import { checkFloors, type Floors } from "../../src/trust/floors.ts";
 import type { TrustedCollection, TrustSource } from "../../src/trust/source.ts";
 import { createTufSource, type TufTrustStore } from "../../src/trust/tuf-source.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
+import { startHostileRegistry } from "../support/hostile-registry.ts";
+import { adding, COLLECTION, machine, memoryTrust } from "../support/oci-trust.ts";
+import { testTransport } from "../support/registry-rig.ts";
 import { failure } from "../support/use-case.ts";
 import { add, createWorld, GUN, REFUSE } from "../support/notary-publisher.ts";
 import { NOW, storeContent, TufSimulator } from "../support/tuf-repository.ts";
@@ -69,12 +72,36 @@ async function notary(): Promise<Rig> {
   };
 }
 
+async function oci(): Promise<Rig> {
+  const registry = await startHostileRegistry();
+  const transport = testTransport();
+  onTestFinished(async () => {
+    transport.close();
+    await registry.stop();
+  });
+  const owner = machine(registry.host, transport);
+  await owner.source.publish(COLLECTION, adding("v1"), REFUSE);
+  const store = memoryTufStore();
+  const trust = { ...memoryTrust(), openStore: () => store };
+  let next = 2;
+  return {
+    source: machine(registry.host, transport, { trust }).source,
+    collection: COLLECTION,
+    stored: async () => {
+      const { "1.root": _, ...rest } = await storeContent(store);
+      return rest;
+    },
+    publish: async () => void (await owner.source.publish(COLLECTION, adding(`v${next++}`), REFUSE)),
+  };
+}
+
 function open({ source, collection }: Rig, floors?: Floors): Promise<TrustedCollection> {
   return source.open(collection, { firstUse: "accept", floors });
 }
 
 describe.each([
   ["tuf", tuf],
+  ["oci", oci],
   ["notary", notary],
 ] as const)("floors under a %s source", (_kind, create) => {
   test("refuse each role below them on a machine that has seen nothing, which it still has not then", async () => {
