@@ -1,15 +1,18 @@
 /** What publishing does where something is in its way: other tools' repositories, stores that fail, odd drafts. */
 import { describe, expect, test } from "vitest";
 import { InterruptedError, StorageError } from "../../src/base/errors.ts";
-import { TufDraft } from "../../src/tuf/draft.ts";
+import { hexEncode } from "../../src/base/bytes.ts";
+import { knownKeys, TufDraft } from "../../src/tuf/draft.ts";
 import { decodeMetadata } from "../../src/tuf/metadata.ts";
 import { draftOf, pendingOf } from "../../src/tuf/pending.ts";
 import { loadPublished } from "../../src/tuf/published.ts";
 import { publishPending, readBase } from "../../src/tuf/publish.ts";
-import { repairCollection } from "../../src/tuf/repair.ts";
+import { allDocuments, repairCollection } from "../../src/tuf/repair.ts";
 import type { MetadataRequest } from "../../src/tuf/repository.ts";
 import { openSigningKeys } from "../../src/tuf/signing-keys.ts";
 import { publishStaged, reviewStaged, signStaged, stageChanges } from "../../src/tuf/staged.ts";
+import { TufKey } from "../../src/tuf/keys.ts";
+import { statusOf } from "../../src/tuf/status.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
 import { codeOf } from "../support/error-code.ts";
 import { add, environment, memoryStaging, NOW, people, person, Rig, type Person } from "../support/tuf-publishing.ts";
@@ -252,5 +255,95 @@ describe("a repair", () => {
     expect(some.remaining.map(({ role }) => role).toSorted()).toEqual(["ada", "root", "targets"]);
     const none = await repairCollection(rig.access, {}, environment(rig.all));
     expect([none.repaired, none.remaining]).toEqual([[], []]);
+  });
+});
+
+describe("a collection that is not published yet", () => {
+  test("has the documents that it is made of, and no others", async () => {
+    const rig = await Rig.make();
+    const draft = rig.draft();
+    expect([...draft.documents()].map(([role]) => role)).toEqual(["targets"]);
+    expect(await allDocuments(draft)).toEqual([]);
+    expect(draft.delegatorsOf("team")).toEqual([]);
+    expect(draft.keyedRoles("team")).toEqual([]);
+    expect(draft.keyedRoles("targets")).toMatchObject([{ role: "targets" }]);
+    expect(draft.delegationBy("nobody", "team")).toBeUndefined();
+    expect(draft.delegationBy("targets", "team")).toBeUndefined();
+    expect(await codeOf(() => draft.document("team"))).toBe("DELEGATION_REFUSED");
+    expect([...knownKeys(undefined)]).toEqual([]);
+  });
+
+  test("knows the keys of every document, but for those that nothing can be made of", async () => {
+    const ada = await person();
+    const rig = await Rig.make();
+    await rig.publish([delegation("ada", ada)], [...rig.all, ada]);
+    const base = await readBase(rig.access, undefined);
+    const expected = [...rig.all, ada].map(({ signer }) => hexEncode(signer.publicKey.spki));
+    expect([...knownKeys(base)].toSorted()).toEqual(expected.toSorted());
+    const odd = new TufKey("odd", { keytype: "new", scheme: "new", text: "?" }, { keytype: "new" });
+    (base.root.signed.keys as Map<string, TufKey>).set("odd", odd);
+    expect(knownKeys(base).size).toBe(4);
+  });
+});
+
+describe("a dry run", () => {
+  test("refuses what clients that know the state before would not follow", async () => {
+    const rig = await Rig.make();
+    await rig.publish([{ action: "renew", role: "timestamp" }]);
+    const before = rig.store.snapshot();
+    expect(await codeOf(() => rig.publish([{ action: "reset-version", role: "timestamp" }]))).toBe("PUBLISH_REFUSED");
+    expect(rig.store.snapshot()).toEqual(before);
+    await rig.publish([add("x")]);
+    expect(await rig.find("x")).toBeDefined();
+  });
+
+  test("passes on that the place cannot be read", async () => {
+    const rig = await Rig.make();
+    const { store } = rig;
+    const metadata = store.metadata.bind(store);
+    for (const error of [new Error("a defect"), new StorageError("STORAGE_DENIED", "cannot read")]) {
+      let reads = 0;
+      store.metadata = async (request) => {
+        if (request.file === "2.root.json" && reads++ > 0) throw error;
+        return metadata(request);
+      };
+      const before = store.snapshot();
+      const refused = rig.publish([add("x")]);
+      await expect(refused).rejects.toSatisfy((reason) => reason === error || (reason as Error).cause === error);
+      expect(store.snapshot()).toEqual(before);
+    }
+    store.metadata = metadata;
+    await rig.publish([add("x")]);
+    expect(await rig.find("x")).toBeDefined();
+  });
+});
+
+describe("the status of a collection", () => {
+  test("tells keys that nothing can be made of, and roles without path patterns", async () => {
+    const simulator = await TufSimulator.create();
+    await simulator.delegate("targets", "hashed", { pathHashPrefixes: ["0"] });
+    await simulator.delegateToBins("hashed", 1, "bin");
+    const odd = new TufKey(
+      "odd",
+      { keytype: "new", scheme: "new", text: "?" },
+      { keytype: "new", scheme: "new", keyval: { public: "?" } },
+    );
+    simulator.root.keys = new Map([...simulator.root.keys, ["odd", odd]]);
+    const targets = simulator.root.roles.get("targets")!;
+    simulator.root.roles = new Map([
+      ...simulator.root.roles,
+      ["targets", { ...targets, keyIds: [...targets.keyIds, "odd", "nobody"] }],
+    ]);
+    await simulator.publishRoot();
+    await simulator.publish("bin-0", "bin-1", "hashed", "targets");
+    const base = await loadPublished(simulator.repository, { anchor: simulator.anchor });
+    const status = await statusOf(base, openSigningKeys([]), NOW);
+    const of = (role: string) => status.find((one) => one.role === role);
+    expect(of("targets")?.keys).toMatchObject([
+      { held: false, fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/) },
+      { keyId: "odd", held: false, fingerprint: undefined },
+    ]);
+    expect(of("hashed")).toMatchObject({ paths: undefined, threshold: 1, signable: false });
+    expect(of("bin-1")).toMatchObject({ paths: undefined, threshold: 1, version: 2 });
   });
 });
