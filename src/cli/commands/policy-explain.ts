@@ -1,7 +1,8 @@
 import { repositoryName, taggedReference, type TaggedReference } from "../../oci/tagged-reference.ts";
 import { targetName, type Coverage } from "../../trust/coverage.ts";
 import { pinParts } from "../../trust/pin.ts";
-import { matchPin, type PinMatch } from "../../trust/pins.ts";
+import { matchPin, type PinMatch, type PinnedSource } from "../../trust/pins.ts";
+import { formatPlace } from "../../trust/place.ts";
 import type { PolicyMatch } from "../../trust/policy-match.ts";
 import type { TrustRules } from "../../trust/rules.ts";
 import type { Freshness } from "../../tuf/client.ts";
@@ -35,6 +36,7 @@ export const policyExplainCommand = defineCommand({
       const match = policy?.index.match(repository);
       const pinned = matchPin(await session.pins.list(), repository);
       const coverage = await session.coverage(reference);
+      const mirrors = session.place === undefined ? (match?.entry.sources ?? []).slice(1).map(placeText) : [];
       if (out.format === "json") {
         return out.json({
           policy: policy?.path ?? null,
@@ -42,7 +44,7 @@ export const policyExplainCommand = defineCommand({
           repository,
           entry: match === undefined ? null : entryDocument(match),
           passedOver: (match?.passedOver ?? []).map(({ pattern, origin }) => ({ pattern: pattern.text, origin })),
-          demands: coverage === undefined ? null : demandsDocument(coverage, reference),
+          demands: coverage === undefined ? null : { ...demandsDocument(coverage, reference), mirrors },
         });
       }
       return out.lines([
@@ -51,7 +53,7 @@ export const policyExplainCommand = defineCommand({
         ...describeMatch(match, pinned),
         ...(coverage === undefined
           ? ["Nothing covers it: a pull delivers it unverified, and says so"]
-          : ["Demanded:", ...describeDemands(coverage, reference).map((line) => `  ${line}`)]),
+          : ["Demanded:", ...describeDemands(coverage, reference, mirrors).map((line) => `  ${line}`)]),
       ]);
     });
   },
@@ -78,13 +80,18 @@ const WITHOUT_TRUST_DATA: Readonly<Record<TrustRules["missing"], string>> = {
   accept: "deliver unverified",
 };
 
-function describeDemands(coverage: Coverage, { tag }: TaggedReference): string[] {
+function placeText(place: PinnedSource): string {
+  return place.kind === "notary" ? place.server : formatPlace(place);
+}
+
+function describeDemands(coverage: Coverage, { tag }: TaggedReference, mirrors: readonly string[]): string[] {
   const { source, collection, pin, firstUse, freshness, rules } = coverage;
   const first =
     firstUse === "accept" ? "the first one seen, from then on" : "the one stored here; a first use is refused";
   const lines = [
     `collection: ${collection}, for this tag the name ${targetName(coverage, tag)}`,
     `trust data: ${source.location} (${source.kind})`,
+    ...mirrors.map((mirror) => `trust data, where that cannot be reached: ${mirror}`),
     `root: ${pin === undefined ? first : pinParts(pin).map(describePin).join("; and ")}`,
     `freshness: ${describeFreshness(freshness)}`,
   ];
