@@ -15,7 +15,7 @@ export const NATURAL = "(?:0|[1-9][0-9]{0,14})";
 const KEY = new RegExp(`"(${PLAIN_CHARACTERS}*)":`, "y");
 const LEAF = new RegExp(`"${PLAIN_CHARACTERS}*"|-?[1-9][0-9]{0,14}|0|true|false|null`, "y");
 const SPACE = /[ \n\r\t]*/y;
-const STRING = /"(?:[^"\\]|\\[^])*"/y;
+const UNESCAPED = /[^"\\]*/y;
 const UNSTRUCTURED = /[^"[\]{},]*/y;
 
 /** Where a match of a sticky expression ends that begins at a place; undefined where there is none. */
@@ -80,7 +80,7 @@ function enterMember(text: string, start: number, name: string): number | undefi
   if (text[at] !== "{") return undefined;
   for (;;) {
     at = skipSpace(text, at + 1);
-    const end = endOf(STRING, text, at);
+    const end = endOfString(text, at);
     if (end === undefined) return undefined;
     const isFound = end - at === wanted.length && text.startsWith(wanted, at);
     at = skipSpace(text, end);
@@ -99,7 +99,7 @@ function passValue(text: string, start: number): number | undefined {
   for (let at = endOf(UNSTRUCTURED, text, start)!; ;) {
     const character = text[at];
     if (character === '"') {
-      const end = endOf(STRING, text, at);
+      const end = endOfString(text, at);
       if (end === undefined) return undefined;
       at = end;
     } else if (character === undefined) {
@@ -111,6 +111,15 @@ function passValue(text: string, start: number): number | undefined {
       at++;
     }
     at = endOf(UNSTRUCTURED, text, at)!;
+  }
+}
+
+/** In a loop: an expression for a whole string keeps a place to go back to for each of its characters. */
+function endOfString(text: string, start: number): number | undefined {
+  if (text[start] !== '"') return undefined;
+  for (let at = endOf(UNESCAPED, text, start + 1)!; ; at = endOf(UNESCAPED, text, at + 2)!) {
+    if (text[at] === '"') return at + 1;
+    if (at + 1 >= text.length) return undefined; // at the end, or at a backslash that escapes nothing
   }
 }
 

@@ -334,6 +334,18 @@ describe("large documents, whose targets stay in their bytes", () => {
     );
   });
 
+  it("are read as small ones are where strings outside are enormous, have escapes, or do not end", () => {
+    const signed = '{"_type":"targets","expires":"2040-01-01T00:00:00Z","spec_version":"1.0","targets":{},"version":1}';
+    const text = (sig: string): string => `{"signatures":[{"keyid":"k","sig":${sig}}],"signed":${signed}}`;
+    for (const sig of ["a", String.raw`\n`].map((part) => `"${part.repeat(12_000_000)}"`)) {
+      expect(excerptTargets(text(sig))?.entries.size).toBe(0);
+    }
+    for (const sig of ['"\\\\"', '"', '"\\', '"\\\\\\', '"a', '"signed":{"targets":{}']) {
+      expect(excerptTargets(text(sig).slice(0, text("").indexOf('"sig":') + 6 + sig.length))).toBeUndefined();
+      expectSameReading(utf8Encode(text(sig)));
+    }
+  });
+
   it("refuse a name that is listed twice, and one that is out of order is read the usual way", () => {
     const one = `{"hashes":{"sha256":"${"0".repeat(64)}"},"length":1}`;
     const text = (names: string[]): Bytes =>
