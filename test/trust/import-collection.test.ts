@@ -11,7 +11,9 @@ import {
   type ImportCollectionOptions,
   type ImportedCollection,
 } from "../../src/trust/import-collection.ts";
+import { HANDOVER_FIELD, signHandover } from "../../src/trust/handover.ts";
 import type { TufSource } from "../../src/trust/tuf-source.ts";
+import { tufKeyOf } from "../../src/tuf/keys.ts";
 import { add, createWorld, createSigner, GUN, hashOf, type Machine, type World } from "../support/notary-publisher.ts";
 import { failure } from "../support/use-case.ts";
 
@@ -100,6 +102,35 @@ describe("importCollection", () => {
     const other = { fingerprints: ["ab".repeat(32)] };
     await failure(consumer().open(NAME, { pin: other, firstUse: "refuse" }), "PIN_MISMATCH");
     await failure(consumer().open("acme/other", { pin, firstUse: "refuse" }), "COLLECTION_MISMATCH");
+  });
+
+  it("hands over to one name only, though the same key signs a root of another", async () => {
+    const there = destination();
+    const { rootKeys } = await importTo(there);
+    const state = await owner.source.readState(GUN, { acceptExpired: false, firstUse: "accept" });
+    const oldId = (await owner.keyStore.list()).find(({ role }) => role === "root")!.id;
+    const oldRoot = (await owner.keyStore.open(oldId, PASSPHRASE))!;
+    const newId = (await there.keyStore.list()).find(({ role }) => role === "root")!.id;
+    const newRoot = (await there.keyStore.open(newId, PASSPHRASE))!;
+    const handover = { from: state.gun, to: NAME, rootKeys: [rootKeys[0]!.fingerprint], threshold: 1 };
+    const document = await signHandover({ ...handover, created: world.clock.now() }, [oldRoot]);
+    const pin = { fingerprints: [await oldFingerprint()] };
+    const elsewhere = (folder: string): ReturnType<typeof openTufPublisher> =>
+      openTufPublisher({
+        location: join(dir, folder),
+        dir: join(dir, `${folder}-trust-${Math.random()}`),
+        keyStore: there.keyStore,
+        passphrases: PASSPHRASE,
+        runtime: { ...nodeRuntime(), now: world.clock.now },
+      });
+    for (const name of ["acme/evil", NAME]) {
+      const folder = name.replace("/", "-");
+      const roles = { root: { keys: [await tufKeyOf(newRoot.publicKey)] } };
+      await elsewhere(folder).publisher.initWith(name, roles, { changes: [], extra: { [HANDOVER_FIELD]: document } });
+      const opening = elsewhere(folder).source.open(name, { pin, firstUse: "refuse" });
+      if (name === NAME) expect((await opening).name).toBe(NAME);
+      else await failure(opening, "PIN_MISMATCH");
+    }
   });
 
   it("brings the targets key along, so that its holder goes on signing", async () => {
