@@ -187,6 +187,17 @@ describe("a bundle of modules whose trust data is in a registry, on a Notary ser
     }
   });
 
+  it("of Notary's is refused where it is older than what was verified here", async () => {
+    await ok("push", "app.wasm", onNotary.replace(":v1", ":v2"), "--server", served.server);
+    await ok("bundle", "save", onNotary, "-o", "newer.tar");
+    const words = [onNotary, "--root-fingerprint", keys[onNotary]!];
+    const seen = ["--dir", "has-seen-newer"];
+    await ok(...seen, "bundle", "verify", "newer.tar", ...words);
+    await refused(14, "METADATA_ROLLED_BACK", ...seen, "bundle", "verify", "all.tar", ...words);
+    await ok(...seen, "bundle", "verify", "newer.tar", ...words);
+    await ok("--dir", "has-seen-nothing", "bundle", "verify", "all.tar", ...words);
+  });
+
   it("carries a policy, which is strict and decides nothing by being there", async () => {
     await writeFile(join(served.home, "travel.json"), '{"version":1,"entries":[]}');
     await ok("bundle", "save", inRegistry, "-o", "policy.tar", "--include-policy", "travel.json");
