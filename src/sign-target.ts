@@ -20,6 +20,8 @@ export interface Signing {
   readonly roles?: readonly string[] | undefined;
   /** What a policy demands of whatever is signed here: it would be refused by whoever pulls it. */
   readonly rules?: TrustRules | undefined;
+  /** The collection is known from elsewhere: one that is not there is not made anew. */
+  readonly mustExist?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 

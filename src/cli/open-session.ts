@@ -152,7 +152,9 @@ async function createSession(
     requiredCoverage,
     async signing(reference) {
       if (options.sign !== true && place === undefined) return undefined;
-      return { ...(await requiredCoverage(reference)), signal: context.signal };
+      const covered = await requiredCoverage(reference);
+      // a pin's keys say so themselves; a record of a first use has none
+      return { ...covered, mustExist: covered.reason === "first-use-record", signal: context.signal };
     },
   };
 }

@@ -108,6 +108,8 @@ export type EditTargets = (current: TrustedCollection | undefined) => readonly T
 export interface PublishOptions extends OpenOptions {
   /** Roles to sign in, e.g. `["targets/releases"]`; undefined: where the source's conventions put it. */
   readonly roles?: readonly string[] | undefined;
+  /** The caller knows of the collection from elsewhere: one that is not there was lost, and is not made anew. */
+  readonly mustExist?: boolean | undefined;
 }
 
 export interface PublishResult {

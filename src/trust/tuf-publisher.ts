@@ -102,6 +102,7 @@ export class TufPublisher {
   ): Promise<PublishResult> => {
     const access = await this.reach(collection, options);
     const created = access.anchor === undefined;
+    if (created && options.mustExist === true) throw vanished(collection, this.options.store.location);
     const published = created
       ? await this.create(collection, {}, (draft) => this.edits(draft, edit(undefined), options), options)
       : await publishChanges(
@@ -323,11 +324,7 @@ export class TufPublisher {
     const found = await findAnchor({ repository: store, accepts, signal });
     if (found === "absent" && !isPinned) return { store, anchor: undefined };
     if (found === "absent") {
-      throw new TrustError("TRUST_WITHHELD", `${store.location} has no root metadata, and one is pinned`, {
-        role: "root",
-        hint: "Restore it from a backup, or remove the pin to make a new collection",
-        details: { collection },
-      });
+      throw vanished(collection, store.location);
     }
     if (found === "refused") {
       throw new TrustError(
@@ -382,4 +379,12 @@ async function isAbsent(store: TufPublisherStore): Promise<boolean> {
 function freshUntil({ root, timestamp, snapshot, targets }: PublishedCollection): Date {
   const documents = [root, timestamp, snapshot, ...targets.values()];
   return new Date(Math.min(...documents.map(({ signed }) => signed.expires.getTime())));
+}
+
+function vanished(collection: string, location: string): TrustError {
+  return new TrustError("TRUST_WITHHELD", `${location} has no root metadata, and one of ${collection} is known`, {
+    role: "root",
+    hint: "Restore it from a backup, or remove the pin (`wasm-to-oci trust remove`) to make a new collection",
+    details: { collection },
+  });
 }

@@ -158,8 +158,11 @@ describe("trust data in a registry", () => {
     for (const { machine: known, options } of [
       { machine: ada, options: REFUSE },
       { machine: open(), options: { ...REFUSE, pin } },
+      { machine: open(), options: { ...REFUSE, mustExist: true } }, // there is a record of a first use
     ]) {
-      expect(await codeOf(() => known.source.open(COLLECTION, options))).toBe("TRUST_WITHHELD");
+      if (!("mustExist" in options)) {
+        expect(await codeOf(() => known.source.open(COLLECTION, options))).toBe("TRUST_WITHHELD");
+      }
       expect(await codeOf(() => known.source.publish(COLLECTION, adding("v2"), options))).toBe("TRUST_WITHHELD");
     }
     expect(await codeOf(() => open().source.open(COLLECTION, ACCEPT))).toBe("TRUST_NOT_FOUND");
