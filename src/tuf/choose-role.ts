@@ -1,5 +1,4 @@
 /** In which role a target is signed, where the publisher does not say. */
-import { TrustError } from "../base/errors.ts";
 import { delegationsFor, pathHash } from "./delegations.ts";
 import type { TufDraft } from "./draft.ts";
 import { canSign, keysMissing, type SigningKeys } from "./signing-keys.ts";
@@ -23,10 +22,8 @@ export async function chooseRole(draft: TufDraft, name: string, signing: Signing
   }
   const chosen = signable.find((role) => role !== "targets") ?? signable[0];
   if (chosen !== undefined) return chosen;
-  const last = candidates.at(-1)!;
-  const [keyed] = draft.keyedRoles(last);
-  if (keyed !== undefined) throw await keysMissing(keyed, signing);
-  throw new TrustError("KEY_MISSING", `no role that may sign ${JSON.stringify(name)} has its keys here`);
+  const [keyed] = draft.keyedRoles(candidates.at(-1)!);
+  throw await keysMissing(keyed!, signing); // each candidate but `targets` was found in its delegator's document
 }
 
 /** The role that has a name now; undefined where none has. */
