@@ -44,7 +44,7 @@ export async function lockedCoverage(
   const { collection } = covered;
   const floors = lockFloors(modules, repository, collection);
   const locked = known.find((module) => module.collection === collection);
-  if (locked === undefined || covered.firstUse === "refuse") return { ...covered, floors };
+  if (locked === undefined || covered.reason !== "flags" || covered.pin !== undefined) return { ...covered, floors };
   return { ...covered, floors, pin: { fingerprints: locked.rootKeys }, firstUse: "refuse" };
 }
 

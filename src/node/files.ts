@@ -17,6 +17,8 @@ export { storageError } from "./storage-error.ts";
 const DEFAULT_MODE = 0o644;
 /** Names have at most 255 bytes; the temporary one must fit too. */
 const MAX_KEPT_NAME = 180;
+/** Pieces as a network gives them are put together to this: each write is a trip to another thread and back. */
+const WRITE_SIZE = 256 * 1024;
 
 export interface WriteOptions {
   /** Permissions of a new file, 0644 unless told; the umask applies. */
@@ -106,6 +108,8 @@ class TemporaryOutput implements AtomicOutput {
   private readonly durable: boolean;
   private handle: FileHandle | undefined;
   private committed = false;
+  /** What was taken and not written yet, in the first so many bytes. */
+  private readonly pending = { bytes: new Uint8Array(0), size: 0 };
 
   constructor(path: string, temporary: string, handle: FileHandle, durable: boolean) {
     this.path = path;
@@ -115,17 +119,42 @@ class TemporaryOutput implements AtomicOutput {
   }
 
   async write(chunk: Uint8Array): Promise<void> {
+    const { pending } = this;
     try {
-      let at = 0;
-      // a full disk first writes less than asked for
-      while (at < chunk.length) at += (await this.opened().write(chunk, at, chunk.length - at)).bytesWritten;
+      if (pending.size + chunk.length > WRITE_SIZE) await this.flush();
+      if (chunk.length >= WRITE_SIZE) return await this.writeAll(chunk);
+      this.opened();
+      if (pending.size + chunk.length > pending.bytes.length) this.grow(pending.size + chunk.length);
+      pending.bytes.set(chunk, pending.size); // a copy: the caller may use its buffer again
+      pending.size += chunk.length;
     } catch (error) {
       throw await writeError(error, this.path);
     }
   }
 
+  /** Small files need no large buffer. */
+  private grow(needed: number): void {
+    const bytes = new Uint8Array(needed * 2 > WRITE_SIZE ? WRITE_SIZE : needed);
+    bytes.set(this.pending.bytes.subarray(0, this.pending.size));
+    this.pending.bytes = bytes;
+  }
+
+  private async flush(): Promise<void> {
+    const { bytes, size } = this.pending;
+    this.pending.bytes = new Uint8Array(0); // nothing may change what is being written
+    this.pending.size = 0;
+    await this.writeAll(bytes.subarray(0, size));
+  }
+
+  private async writeAll(chunk: Uint8Array): Promise<void> {
+    let at = 0;
+    // a full disk first writes less than asked for
+    while (at < chunk.length) at += (await this.opened().write(chunk, at, chunk.length - at)).bytesWritten;
+  }
+
   async commit(): Promise<void> {
     try {
+      await this.flush();
       if (this.durable) await this.opened().sync();
       await this.close();
       await checkReplaceable(this.path);
