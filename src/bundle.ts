@@ -5,12 +5,13 @@
  */
 import type { Bytes } from "./base/bytes.ts";
 import type { CreateHasher, Digest } from "./base/digest.ts";
-import { FormatError } from "./base/errors.ts";
+import { FormatError, UsageError } from "./base/errors.ts";
+import { escapeUntrusted } from "./base/untrusted-text.ts";
 import { isAttachmentTag } from "./copy-artifact.ts";
 import type { ContentStore, ContentStores } from "./oci/content-store.ts";
 import { FULL_NAME, LayoutIndex, namesInRepository } from "./oci/layout-index.ts";
 import { layoutStore, type LayoutFiles } from "./oci/layout-store.ts";
-import { parseReference, type Reference } from "./oci/reference.ts";
+import { formatReference, parseReference, type Reference } from "./oci/reference.ts";
 import { repositoryName } from "./oci/tagged-reference.ts";
 import type { Descriptor } from "./oci/types.ts";
 import { NOTARY_ARTIFACT_TYPE, readNotaryState, type NotaryState } from "./trust/notary-state.ts";
@@ -50,7 +51,7 @@ export class Bundle implements ContentStores {
     this.index = index;
     this.createHasher = createHasher;
     this.location = files.location.replace(/^oci-archive:/, "bundle:");
-    this.references = referencesOf(index);
+    this.references = referencesOf(files, index);
   }
 
   /**
@@ -100,13 +101,33 @@ export class Bundle implements ContentStores {
   }
 }
 
-function referencesOf(index: LayoutIndex): string[] {
-  const found = index.entries.flatMap(({ annotations }) => annotations?.[FULL_NAME] ?? []);
-  const modules = found.filter((name) => {
-    const { tag } = parseReference(name);
-    return tag !== undefined && !isTrustTag(tag) && !isAttachmentTag(tag);
-  });
-  return [...new Set(modules)].toSorted();
+function referencesOf(files: BundleFiles, index: LayoutIndex): string[] {
+  const found = new Set<string>();
+  for (const name of index.entries.flatMap(({ annotations }) => annotations?.[FULL_NAME] ?? [])) {
+    const { tag } = readName(files, name);
+    if (!isTrustTag(tag) && !isAttachmentTag(tag)) found.add(name);
+  }
+  return [...found].toSorted();
+}
+
+/** A name in its one spelling, with a tag and no digest. @throws {FormatError} LAYOUT_INVALID */
+function readName(files: BundleFiles, name: string): Reference & { readonly tag: string } {
+  let reference: Reference | undefined;
+  try {
+    reference = parseReference(name);
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
+  }
+  const { tag } = reference ?? {};
+  if (
+    reference !== undefined &&
+    tag !== undefined &&
+    formatReference({ ...reference, tag }) === name &&
+    reference.digest === undefined
+  ) {
+    return { ...reference, tag };
+  }
+  throw invalid(files, `"${escapeUntrusted(name, 128)}" names no module`, "name");
 }
 
 /** Everything that is listed is there in its size, and everything that is there is listed. */

@@ -256,6 +256,29 @@ describe("a bundle is refused", () => {
     }
   });
 
+  it("with names that are no references, or not in their one spelling", async () => {
+    const name = `${rig.from.host}/acme/app:v1`;
+    for (const other of [
+      "",
+      "a b",
+      "acme/app",
+      "../x:v1",
+      `${name}@sha256:${"ab".repeat(32)}`,
+      "app:v1",
+      `https://${name}`,
+      "\u001b[31m:v1",
+    ]) {
+      const bytes = changed((entries) =>
+        entries.map((entry) => {
+          if (entry.name !== "index.json") return entry;
+          const text = Buffer.from(entry.content!).toString().replaceAll(JSON.stringify(name), JSON.stringify(other));
+          return { ...entry, content: Buffer.from(text) };
+        }),
+      );
+      await refused(bytes, "LAYOUT_INVALID");
+    }
+  });
+
   it("with links, devices or pipes in a file's place, wherever they lead", async () => {
     const blob = readTar(newer).find(isBlob);
     for (const type of ["1", "2", "3", "4", "6", "7", "L", "K", "S", "g"]) {
