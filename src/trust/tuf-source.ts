@@ -113,7 +113,8 @@ export class TufSource implements TrustSource {
     const { roles, checkedAt } = await client.refresh({ freshness, view, floors, signal });
     const root = roles[0] as VerifiedRole<Root>;
     if (stored !== undefined) await checkPin(collection, options.pin, anchor, root);
-    const warnings = checkName(root.document.signed, collection);
+    const handedOver = await handoverWarning(collection, options.pin, root);
+    const warnings = [...checkName(root.document.signed, collection), ...handedOver];
     const firstUse = stored === undefined && !hasPin(options.pin);
     const opened = await tufCollection({
       client,
@@ -295,6 +296,23 @@ export async function matchesPin(pin: Pin, root: VerifiedRole<Root>): Promise<bo
       .map((part) => matchesPart(part, root)),
   );
   return verdicts.length > 0 && verdicts.every(Boolean);
+}
+
+/** Said as long as a pin names keys of the time before a hand-over: whoever has those can hand over again. */
+async function handoverWarning(
+  collection: string,
+  pin: Pin | undefined,
+  { signedBy, document }: VerifiedRole<Root>,
+): Promise<string[]> {
+  const pinned = new Set(pinParts(pin).flatMap(({ fingerprints = [] }) => fingerprints));
+  if (pinned.size === 0) return [];
+  const signers = await Promise.all(signedBy.map(async ({ publicKey }) => publicKey?.fingerprint()));
+  if (signers.some((fingerprint) => fingerprint !== undefined && pinned.has(fingerprint))) return [];
+  const handover = await readHandover(document.signed);
+  if (handover?.signedBy.some((fingerprint) => pinned.has(fingerprint)) !== true) return [];
+  return [
+    `the pin of ${collection} names keys that handed over to others: take these with \`wasm-to-oci trust pin --update\``,
+  ];
 }
 
 /** Keys that have signed a root, or whose own collection was handed over to it. */

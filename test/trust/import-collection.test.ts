@@ -99,6 +99,9 @@ describe("importCollection", () => {
     const opened = await consumer().open(NAME, { pin, firstUse: "refuse" });
     expect(opened.find("v2")).toBeDefined();
     expect(opened.firstUse).toBe(false);
+    expect(opened.warnings.join()).toContain("handed over to others");
+    const present = { fingerprints: opened.rootKeys.map(({ fingerprint }) => fingerprint) };
+    expect((await consumer().open(NAME, { pin: present, firstUse: "refuse" })).warnings).toEqual([]);
     const other = { fingerprints: ["ab".repeat(32)] };
     await failure(consumer().open(NAME, { pin: other, firstUse: "refuse" }), "PIN_MISMATCH");
     await failure(consumer().open("acme/other", { pin, firstUse: "refuse" }), "COLLECTION_MISMATCH");
