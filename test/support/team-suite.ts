@@ -206,7 +206,14 @@ export function describeTeam({ kind, place }: TeamSuite): void {
       const key = online.keys[0]!.fingerprint.slice(0, 12);
       await all.refused("ada", "revoke", [key, "--yes", "--compromised"], { code: "USAGE", status: 2 }); // none left
       const revoke = [key, "--replace-with", "new", "--compromised", "--yes"];
-      await all.refused("ada", "revoke", [...revoke, "--stage"], { code: "USAGE", status: 2 });
+      if (kind === "oci") {
+        // others may overwrite a registry's state, who would not know that versions go back
+        await all.refused("ada", "revoke", [...revoke, "--stage"], { code: "USAGE", status: 2 });
+      } else {
+        const staged = await all.document<Changed>("ada", "revoke", [...revoke, "--stage"]);
+        expect(staged).toMatchObject({ published: [], staged: { missing: [] } });
+        expect(await all.trust("ada", "sign", ["--drop", "--yes"])).toMatchObject({ status: 0 });
+      }
       const revoked = await all.document<Changed & { oldKeys: { fingerprint: string }[] }>("ada", "revoke", revoke);
       expect(revoked.oldKeys[0]!.fingerprint).toBe(online.keys[0]!.fingerprint);
       const status = await all.document<Status>("ada", "status");
