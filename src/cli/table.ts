@@ -153,12 +153,12 @@ export const TABLE: readonly Group[] = [
     entries: [
       {
         name: "policy explain",
-        summary: "Show which entry of a policy decides for a reference, and what it demands",
+        summary: "Show which entry decides, and what it demands",
         load: async () => (await import("./commands/policy-explain.ts")).policyExplainCommand,
       },
       {
         name: "policy test",
-        summary: "Check a policy, and what it decides for a list of references",
+        summary: "Check a policy and what it decides",
         load: async () => (await import("./commands/policy-test.ts")).policyTestCommand,
       },
       {
