@@ -41,6 +41,27 @@ describe("canonical JSON", () => {
     expect(canonicalJson(["\ud83d\ude00"])).toBe('["\ud83d\ude00"]');
   });
 
+  it("says what it cannot express", () => {
+    const said = (value: unknown): unknown => {
+      try {
+        return canonicalJson(value as JsonValue);
+      } catch (error) {
+        return error;
+      }
+    };
+    const hint = "Signed documents hold text and integers within ±(2^53-1) only";
+    for (const [value, what] of [
+      [undefined, "a value of type undefined"],
+      [1.5, "the number 1.5"],
+      ["\ud800", "a lone surrogate"],
+    ])
+      expect(said(value)).toMatchObject({
+        code: "JSON_INVALID",
+        message: `canonical JSON cannot express ${what}`,
+        hint,
+      });
+  });
+
   it("refuses what is no JSON at all", () => {
     expect(() => canonicalJson({ a: undefined } as unknown as JsonValue)).toThrow(
       expect.objectContaining({ code: "JSON_INVALID" }),

@@ -7,10 +7,10 @@ import { decodeMetadata } from "../../src/tuf/metadata.ts";
 import { draftOf, pendingOf } from "../../src/tuf/pending.ts";
 import { loadPublished } from "../../src/tuf/published.ts";
 import { publishPending, readBase } from "../../src/tuf/publish.ts";
-import { allDocuments, repairCollection } from "../../src/tuf/repair.ts";
+import { allDocuments, repairCollection, revocation } from "../../src/tuf/repair.ts";
 import type { MetadataRequest } from "../../src/tuf/repository.ts";
 import { openSigningKeys } from "../../src/tuf/signing-keys.ts";
-import { publishStaged, reviewStaged, signStaged, stageChanges } from "../../src/tuf/staged.ts";
+import { dropStaged, publishStaged, reviewStaged, signStaged, stageChanges } from "../../src/tuf/staged.ts";
 import { TufKey } from "../../src/tuf/keys.ts";
 import { statusOf } from "../../src/tuf/status.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
@@ -345,5 +345,60 @@ describe("the status of a collection", () => {
     ]);
     expect(of("hashed")).toMatchObject({ paths: undefined, threshold: 1, signable: false });
     expect(of("bin-1")).toMatchObject({ paths: undefined, threshold: 1, version: 2 });
+  });
+});
+
+describe("keys of one role among others", () => {
+  test("change alone, and a stolen one leaves hash bins, too", async () => {
+    const [ada, bob, eve] = (await people(3)) as [Person, Person, Person];
+    const rig = await Rig.make();
+    const everybody = [...rig.all, ada, bob, eve];
+    const bins = { action: "bins", delegator: "ada", namePrefix: "bin", bitLength: 1, threshold: 1 } as const;
+    await rig.publish([delegation("ada", ada), delegation("bob", bob, ["b/*"])], everybody);
+    await rig.publish(
+      [
+        { action: "keys", role: "ada", add: [bob.key] },
+        { ...bins, keys: [eve.key] },
+      ],
+      everybody,
+    );
+    const draft = TufDraft.of(await readBase(rig.access, undefined));
+    const { roles } = (await draft.document("targets")).delegations!;
+    expect(roles.map(({ keyIds }) => keyIds.length)).toEqual([2, 1]);
+    const fingerprint = await eve.key.publicKey!.fingerprint();
+    expect(await revocation(draft, { fingerprint, replacement: bob.key })).toEqual([
+      { action: "keys", role: "bin-0", delegator: "ada", add: [bob.key], remove: [eve.key.id] },
+    ]);
+  });
+});
+
+describe("what is staged", () => {
+  test("is dropped only where it is still what was looked at", async () => {
+    const staging = memoryStaging();
+    staging.content = new Uint8Array([1]);
+    await dropStaged(staging, new Uint8Array([2]));
+    expect(staging.content).toEqual(new Uint8Array([1]));
+    await dropStaged(staging, new Uint8Array([1]));
+    expect(staging.content).toBeUndefined();
+    await dropStaged(staging, new Uint8Array([1]));
+    expect(staging.content).toBeUndefined();
+    staging.content = new Uint8Array([3]);
+    await dropStaged(staging);
+    expect(staging.content).toBeUndefined();
+  });
+});
+
+describe("a tree of roles", () => {
+  test("that is too wide to look at ends the reading", async () => {
+    const simulator = await TufSimulator.create();
+    await simulator.delegate("targets", "team");
+    simulator.changeDelegations("targets", ({ keys, roles: [team], extra }) => ({
+      keys,
+      roles: Array.from({ length: 20_001 }, (_, index) => Object.assign({}, team, { name: `r${index}` })),
+      extra,
+    }));
+    await simulator.publish("targets");
+    const refused = loadPublished(simulator.repository, { anchor: simulator.anchor });
+    expect(await codeOf(() => refused)).toBe("LIMIT_EXCEEDED");
   });
 });
