@@ -33,6 +33,12 @@ describe("two entries of targets", () => {
     expect(sameTarget({ ...one, hashes: both }, { ...one, hashes: { sha512: "b", sha256: "a" } })).toBe(true);
   });
 
+  it("differ where one of several hashes does", () => {
+    const hashes = { sha256: "a", sha512: "b" };
+    expect(sameTarget({ ...one, hashes }, { ...one, hashes: { ...hashes, sha512: "c" } })).toBe(false);
+    expect(sameTarget({ ...one, hashes }, { ...one, hashes: { ...hashes, sha256: "c" } })).toBe(false);
+  });
+
   it("of which one is not there are not the same", () => {
     expect(sameTarget(undefined, one)).toBe(false);
     expect(sameTarget(one, undefined)).toBe(false);
