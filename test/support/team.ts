@@ -66,6 +66,7 @@ export class Team {
   ): Promise<T> {
     const { status, stdout, stderr } = await this.trust(who, verb, [...words, "--format", "json"], options);
     expect({ verb, status, stderr: status === 0 ? "" : stderr }).toEqual({ verb, status: 0, stderr: "" });
+    expect(stderr).not.toContain("another command has pinned"); // they come one after the other
     return JSON.parse(stdout) as T;
   }
 

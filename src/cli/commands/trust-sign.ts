@@ -51,21 +51,28 @@ export const trustSignCommand = defineCommand({
         });
       }
       if (context.out.format === "text") await context.out.lines(reviewLines(collection, review));
-      await noteCollection(context, reached);
-      if (!given.review) return signReviewed(context, reached, tuf, review, given);
+      const isNew = await noteCollection(context, reached);
+      if (!given.review) return signReviewed(context, reached, tuf, { ...given, isNew }, review);
       if (context.out.format === "json") await context.out.json({ collection, staged: stagedDocument(review) });
     });
   },
 });
 
-/** Whoever signs upon a state that nothing vouches for should know: what is shown is a change of that state. */
-async function noteCollection(context: Context, reached: Reached): Promise<void> {
+/**
+ * Whoever signs upon a state that nothing vouches for should know: what is shown is a change of that state.
+ *
+ * @returns whether there is no collection yet
+ */
+async function noteCollection(context: Context, reached: Reached): Promise<boolean> {
   const { collection, reach, session, repository, coverage, source } = reached;
   try {
     const seen = await source.open(collection, { ...reach, firstUse: coverage.firstUse, names: [] });
     await rememberCollection(context, session, repository, coverage, seen);
+    return false;
   } catch (error) {
-    if (!["TRUST_NOT_FOUND", "METADATA_EXPIRED"].includes(errorCode(error) ?? "")) throw error;
+    const code = errorCode(error);
+    if (code !== "TRUST_NOT_FOUND" && code !== "METADATA_EXPIRED") throw error;
+    return code === "TRUST_NOT_FOUND";
   }
 }
 
@@ -82,8 +89,8 @@ async function signReviewed(
   context: Context,
   reached: Reached,
   tuf: TufAdministration,
+  given: OptionValues<typeof options> & { readonly isNew: boolean },
   review: StagedReview,
-  given: OptionValues<typeof options>,
 ): Promise<void> {
   const { collection, reach } = reached;
   const wanted = await tuf.wantedKeys(review);
@@ -114,19 +121,24 @@ async function signReviewed(
   }
   const signed = isComplete ? review : await tuf.sign(collection, review, reach);
   if (!isComplete) context.out.info(`Signed with ${keys}`);
-  const published = signed.missing.length > 0 || given.noPublish ? undefined : await publish(context, reached, tuf);
+  const published =
+    signed.missing.length > 0 || given.noPublish ? undefined : await publish(context, reached, tuf, given.isNew);
   if (published === undefined) return reportSigned(context, collection, signed);
   await reportChange(context, reached, published);
 }
 
 /** @returns undefined where somebody else must publish */
-async function publish(context: Context, reached: Reached, tuf: TufAdministration): Promise<Administered | undefined> {
-  const { collection, reach, session, repository, coverage, source } = reached;
-  const isNew = !(await source.isKnown(collection)); // this machine's keys are in it, so it is no first use
+async function publish(
+  context: Context,
+  reached: Reached,
+  tuf: TufAdministration,
+  isNew: boolean,
+): Promise<Administered | undefined> {
+  const { collection, reach, session, repository, coverage } = reached;
   try {
     const published = await tuf.publishStaged(collection, reach);
-    const seen = { ...published.collection, firstUse: false };
-    await rememberCollection(context, session, repository, coverage, seen, isNew);
+    const seen = { ...published.collection, firstUse: false }; // what is published was reviewed here
+    if (isNew) await rememberCollection(context, session, repository, coverage, seen, true);
     return published;
   } catch (error) {
     if (errorCode(error) !== "KEY_MISSING") throw error;
