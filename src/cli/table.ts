@@ -68,7 +68,7 @@ export const TABLE: readonly Group[] = [
       },
       {
         name: "lock",
-        summary: "Write down what references are, verified, to get exactly that again",
+        summary: "Write down what references are, to get just that again",
         load: async () => (await import("./commands/lock.ts")).lockCommand,
       },
     ],

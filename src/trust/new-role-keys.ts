@@ -32,7 +32,8 @@ export async function newRoleKey(
     const stored = await storedRootKey(options);
     if (stored !== undefined) return stored;
   }
-  const key = await PrivateKey.generate("ed25519");
+  // Notary's roots take no Ed25519, and a publisher's root key is to be good for all collections
+  const key = await PrivateKey.generate(role === "root" ? "ecdsa-p256" : "ed25519");
   const owner = role === "root" ? { role } : { role, gun: collection };
   made.push(await keyStore.add(key, owner, passphrases));
   return tufKeyOf(key.publicKey);

@@ -91,6 +91,9 @@ describe("the article's lines", () => {
     expect(await consumer(["pull", alone, "--sign", "-o", "alone.wasm"])).toMatchObject({ status: 0 });
     expect(await readFile(join(served.home, "alone.wasm"))).toEqual(HELLO);
 
+    const notary = ["push", "testdata/hello.wasm", reference("beside:v1"), "--server", served.server];
+    expect(await served.run(notary)).toMatchObject({ status: 0 }); // one root key is good for both kinds
+
     const asked = await served.run(["verify", "testdata/hello.wasm", reference("nowhere:v1")]);
     expect(asked.status).toBe(2);
     expect(asked.stderr).toContain("Add --sign for trust data in the registry itself");

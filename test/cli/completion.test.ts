@@ -43,7 +43,7 @@ function completeInBash(line: string): string[] {
 describe("completion", () => {
   it.runIf(has("bash")).each([
     ["wasm-to-oci pu", ["push", "pull"]],
-    ["wasm-to-oci trust re", ["remove", "repair"]],
+    ["wasm-to-oci trust re", ["refresh", "remove", "repair", "revoke"]],
     ["wasm-to-oci pull --tlsc", ["--tlscacert", "--tlscert"]],
     ["wasm-to-oci key generate --algorithm ed", ["ed25519"]],
   ])("offers in bash for %j what goes on so", (line, expected) => {

@@ -90,7 +90,7 @@ describe("the command line", () => {
     const { status, stderr } = await runCli(["pull", "a/b", "-o", "-", "--format", "json"], { env: { HOME: "/" } });
     expect(status).toBe(2);
     expect(JSON.parse(stderr)).toMatchObject({
-      error: { message: "stdout cannot take both the module and the report" },
+      error: { message: "stdout cannot take both the module and the report, nor many modules" },
     });
   });
 

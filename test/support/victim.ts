@@ -58,7 +58,12 @@ export class Victim {
     this.work = join(home, "work");
     this.dir = join(home, "trust");
     this.saved = join(home, "saved");
-    this.env = { HOME: home, WASM_TO_OCI_DIR: this.dir, WASM_TO_OCI_PASSPHRASE: SECRETS.passphrase };
+    this.env = {
+      HOME: home,
+      WASM_TO_OCI_DIR: this.dir,
+      WASM_TO_OCI_PASSPHRASE: SECRETS.passphrase,
+      WASM_TO_OCI_CACHE_SIZE: "0", // what is here and verified already, nobody can attack by what they answer
+    };
   }
 
   /** @param env set for every run, e.g. the authority of a trust server */
