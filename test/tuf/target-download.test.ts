@@ -77,6 +77,34 @@ describe("the bytes of a target", () => {
     await expect(download(found, repository.repository)).rejects.toMatchObject({ code: "TRUST_WITHHELD" });
   });
 
+  it("are said to be what they are where they are refused", async () => {
+    const { repository, found, file } = await rig();
+    const good = `sha256:${found.file.hashes["sha256"]}`;
+    const refusal = async (text: string, expected: string, got: unknown): Promise<void> => {
+      repository.targetFiles.set(file, utf8Encode(text));
+      await expect(download(found, repository.repository)).rejects.toMatchObject({
+        message: expect.stringContaining(
+          `the target "team/app" is not what targets signed: expected ${expected}, got `,
+        ),
+        hint: "The file was replaced or damaged; nothing of it was kept",
+        details: { role: "targets", target: "team/app", expected, got },
+      });
+    };
+    await refusal("the", "23 bytes", "3 bytes");
+    await refusal("the content of a module!", "23 bytes", "more than 23 bytes");
+    await refusal("THE content of a module", good, expect.stringMatching(/^sha256:[0-9a-f]{64}$/));
+    const weak = { ...found, file: { ...found.file, hashes: { md5: "00", sha1: "00" } } };
+    await expect(download(weak, repository.repository)).rejects.toMatchObject({
+      details: { expected: "a sha256 or sha512 hash", got: "md5, sha1" },
+    });
+    repository.targetFiles.clear();
+    await expect(download(found, repository.repository)).rejects.toMatchObject({
+      message: 'the repository does not have the signed target "team/app"',
+      hint: "It was removed, or is being withheld; tell the publisher",
+      details: { role: "targets", target: "team/app" },
+    });
+  });
+
   it("come from the plain name where files have no hash before theirs", async () => {
     const asked: string[] = [];
     const { found } = await rig();
