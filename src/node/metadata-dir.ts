@@ -9,7 +9,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import type { Bytes } from "../base/bytes.ts";
-import { errorCode, StorageError } from "../base/errors.ts";
+import { StorageError } from "../base/errors.ts";
 import { parseGun } from "../notary/gun.ts";
 import { collectionName, type CollectionKey, type MetadataStore } from "../notary/metadata-store.ts";
 import { BASE_ROLES, isBaseRole, isDelegationRole } from "../notary/roles.ts";

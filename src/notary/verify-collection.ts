@@ -49,8 +49,8 @@ export async function verifyCollection(source: DocumentSource, options: VerifyOp
 /** Of two sets of versions the higher one of each role. */
 function highest(...sets: readonly (ReadonlyMap<string, number> | undefined)[]): ReadonlyMap<string, number> {
   const versions = new Map<string, number>();
-  for (const [role, version] of sets.flatMap((set) => [...(set ?? [])])) {
-    versions.set(role, Math.max(version, versions.get(role) ?? 0));
+  for (const set of sets) {
+    for (const [role, version] of set ?? []) versions.set(role, Math.max(version, versions.get(role) ?? 0));
   }
   return versions;
 }

@@ -12,9 +12,24 @@ import { startTokenServer, type TokenServer } from "./token-server.ts";
 
 export type { CommandResult } from "./peer-process.ts";
 
-export type PeerName = "docker-registry" | "notary" | "notary-server" | "notary-signer" | "skopeo" | "openssl" | "docker";
+export type PeerName =
+  | "docker-registry"
+  | "notary"
+  | "notary-server"
+  | "notary-signer"
+  | "skopeo"
+  | "openssl"
+  | "docker";
 
-const PEERS: readonly PeerName[] = ["docker-registry", "notary", "notary-server", "notary-signer", "skopeo", "openssl", "docker"];
+const PEERS: readonly PeerName[] = [
+  "docker-registry",
+  "notary",
+  "notary-server",
+  "notary-signer",
+  "skopeo",
+  "openssl",
+  "docker",
+];
 
 /** The path of each program that is installed. */
 export function findPeers(): Partial<Record<PeerName, string>> {

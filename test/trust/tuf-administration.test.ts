@@ -124,7 +124,7 @@ describe("a TUF collection's key holders", () => {
     });
     await cid.admin.sign(COLLECTION, (await cid.admin.review(COLLECTION, ACCEPT))!, ACCEPT);
     await ada.admin.publishStaged(COLLECTION, {});
-    const [root] = (await ada.keyStore.list()).filter(({ role }) => role === "root");
+    const root = (await ada.keyStore.list()).find(({ role }) => role === "root");
     await ada.keyStore.remove(root!.id);
     const ended = (await ada.admin.undelegate(COLLECTION, { role: "team" })) as Administered;
     expect(ended.published).toEqual(["targets", "snapshot", "timestamp"]);
