@@ -1,4 +1,5 @@
 import { accessSync, constants } from "node:fs";
+import { availableParallelism } from "node:os";
 import { delimiter, join } from "node:path";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig, type TestProjectConfiguration } from "vitest/config";
@@ -67,6 +68,7 @@ export default defineConfig({
     setupFiles: ["test/support/fast-check.ts"],
     // Other people's programs, signals, memory and time on a busy machine: one more try in CI, none at home.
     retry: process.env["CI"] === undefined ? 0 : 1,
+    maxWorkers: Math.max(2, availableParallelism() - 1), // much of the time goes by waiting for servers and programs
     testTimeout: 60_000,
     hookTimeout: 120_000,
     projects,
