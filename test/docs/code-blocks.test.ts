@@ -115,7 +115,7 @@ describe("the documentation", () => {
 
 /** The help of `trust init`, or undefined where there is no such command. */
 function commandHelp(words: string): string | undefined {
-  if (!/^[a-z]+( [a-z]+)?$/.test(words.trim())) return undefined;
+  if (!/^[a-z]+( [a-z][a-z-]*)?$/.test(words.trim())) return undefined;
   try {
     return execFileSync(process.execPath, [CLI, ...words.trim().split(" "), "--help"], {
       encoding: "utf8",

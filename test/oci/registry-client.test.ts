@@ -145,7 +145,7 @@ describe("authentication", () => {
     };
     expect(await rig.repository.blobs.put(BLOB, body)).toEqual({ existed: false });
     expect(opened).toBe(2);
-    expect(rig.requests.at(-1)!.body).toEqual(CONTENT);
+    expect(rig.requests.at(-1)!.body).toEqual(new Uint8Array(CONTENT));
   });
 
   it("stops waiting for a token when told to, without ending the exchange for others", async () => {
