@@ -40,7 +40,6 @@ export function storedContent(cache: ContentCache | undefined, registry: Readabl
   };
 }
 
-// oxlint-disable-next-line require-yield -- it has nothing to give
-async function* failing(error: Error): AsyncGenerator<Uint8Array> {
-  await Promise.reject(error);
+function failing(error: Error): AsyncIterable<Uint8Array> {
+  return { [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(error) }) };
 }

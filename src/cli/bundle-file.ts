@@ -14,19 +14,27 @@ import type { Coverage } from "../trust/coverage.ts";
 import { matchPin } from "../trust/pins.ts";
 import type { Context } from "./command.ts";
 import { readTextFile } from "./input-file.ts";
-import { value } from "./options.ts";
+import { nonEmpty, value } from "./options.ts";
 import type { Session } from "./session.ts";
+import { collectionOptions, directoryOptions, outputOptions, pinOptions, rootKeyOptions } from "./shared-options.ts";
 import { trustDirectory } from "./trust-directory.ts";
 
-export const asOfOption = value(
-  "--as-of TIME",
-  "judge as of this moment instead of now, and remember nothing",
-  (text) => {
-    const time = new Date(text);
-    if (/^\d{4}-\d{2}-\d{2}/.test(text) && !Number.isNaN(time.getTime())) return time;
-    throw new UsageError("USAGE", `${JSON.stringify(text)} is no time`, { hint: "Write it like 2026-11-22T12:00:00Z" });
-  },
-);
+const asOfOption = value("--as-of TIME", "judge as of this moment instead of now, and remember nothing", (text) => {
+  const time = new Date(text);
+  if (/^\d{4}-\d{2}-\d{2}/.test(text) && !Number.isNaN(time.getTime())) return time;
+  throw new UsageError("USAGE", `${JSON.stringify(text)} is no time`, { hint: "Write it like 2026-11-22T12:00:00Z" });
+});
+
+/** For commands that verify what a bundle holds. */
+export const bundleTrustOptions = {
+  ...rootKeyOptions,
+  policy: pinOptions.policy,
+  root: value("--root FILE", "trust this root file (TUF)", nonEmpty),
+  asOf: asOfOption,
+  ...collectionOptions,
+  ...directoryOptions,
+  ...outputOptions,
+};
 
 /** Opens a bundle for some work. @throws {FormatError} LAYOUT_INVALID @throws {StorageError} FILE_NOT_FOUND */
 export async function withBundle<T>(path: string, work: (bundle: Bundle) => Promise<T>): Promise<T> {

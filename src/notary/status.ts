@@ -31,7 +31,7 @@ export interface RoleStatus {
   readonly signable: boolean;
   /** How many targets it signs. */
   readonly targets: number | undefined;
-  /** Prefixes of target names; delegations only. */
+  /** What a delegated role may sign: prefixes of names (path patterns in plain TUF). */
   readonly paths: readonly string[] | undefined;
   /** Why its published document cannot be used. */
   readonly fault: string | undefined;

@@ -2,6 +2,7 @@
  * What the holders of a collection's keys can do with it besides signing targets, in whatever place its trust data is.
  * Commands know this interface; what only one kind of source can do is in its own class.
  */
+import type { KeyStatus as NotaryKeyStatus, RoleStatus as NotaryRoleStatus } from "../notary/status.ts";
 import type { StagedReview } from "../tuf/staged.ts";
 import type { Pin } from "./pin.ts";
 import type { TrustedCollection, TrustSource } from "./source.ts";
@@ -15,35 +16,13 @@ export interface ReachOptions {
 }
 
 /** A role's key. */
-export interface KeyStatus {
-  /** As the metadata lists it (Notary: its canonical id). */
-  readonly keyId: string;
-  /** Hex sha256 of its SubjectPublicKeyInfo; undefined for keys of an unknown kind. */
-  readonly fingerprint: string | undefined;
+export interface KeyStatus extends NotaryKeyStatus {
   /** Who it belongs to, where the collection says so. */
   readonly owner?: string | undefined;
-  /** Whether the private key is at hand. */
-  readonly held: boolean;
 }
 
-export interface RoleStatus {
-  readonly role: string;
-  /** Undefined for a delegated role that was never published, or cannot be used. */
-  readonly version: number | undefined;
-  readonly expires: Date | undefined;
-  /** Whole days until it expires; negative where it has. */
-  readonly daysLeft: number | undefined;
-  readonly expired: boolean;
-  readonly threshold: number;
+export interface RoleStatus extends Omit<NotaryRoleStatus, "keys"> {
   readonly keys: readonly KeyStatus[];
-  /** Whether enough keys are at hand to sign it here. */
-  readonly signable: boolean;
-  /** How many targets it signs. */
-  readonly targets: number | undefined;
-  /** What a delegated role may sign: prefixes of names for Notary, path patterns for TUF. */
-  readonly paths: readonly string[] | undefined;
-  /** Why its published document cannot be used. */
-  readonly fault: string | undefined;
 }
 
 export interface CollectionStatus {

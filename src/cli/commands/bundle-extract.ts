@@ -1,24 +1,17 @@
 import { fileOutput } from "../../node/file-output.ts";
 import { pull } from "../../pull.ts";
-import { asOfOption, bundleCoverage, chosenModules, requireCoverage, withBundle } from "../bundle-file.ts";
+import { bundleCoverage, bundleTrustOptions, chosenModules, requireCoverage, withBundle } from "../bundle-file.ts";
 import { defineCommand } from "../command.ts";
 import { argument, nonEmpty, value } from "../options.ts";
 import { checkLines, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
-import { collectionOptions, directoryOptions, outputOptions, rootKeyOptions, pinOptions } from "../shared-options.ts";
 import { sayFreshness } from "./bundle-verify.ts";
 
 export const bundleExtractCommand = defineCommand({
   arguments: { file: argument("FILE", "the bundle"), reference: argument("REFERENCE", "which of its modules") },
   options: {
     out: value("-o, --out, --output FILE", "where to write the module", nonEmpty, { initial: "module.wasm" }),
-    ...rootKeyOptions,
-    policy: pinOptions.policy,
-    root: value("--root FILE", "trust this root file (TUF)", nonEmpty),
-    asOf: asOfOption,
-    ...collectionOptions,
-    ...directoryOptions,
-    ...outputOptions,
+    ...bundleTrustOptions,
   },
   about: [
     "A pull without a network: the module is verified as `bundle verify` does, and the file appears only after everything has matched.",

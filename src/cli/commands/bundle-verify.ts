@@ -3,12 +3,11 @@ import type { Bundle } from "../../bundle.ts";
 import type { ModuleOutput } from "../../download.ts";
 import { pull } from "../../pull.ts";
 import type { VerificationReport } from "../../trust/report.ts";
-import { asOfOption, bundleCoverage, chosenModules, requireCoverage, withBundle } from "../bundle-file.ts";
+import { bundleCoverage, bundleTrustOptions, chosenModules, requireCoverage, withBundle } from "../bundle-file.ts";
 import { defineCommand, type Context } from "../command.ts";
-import { argument, nonEmpty, value, variadic } from "../options.ts";
+import { argument, variadic } from "../options.ts";
 import { checkLines, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
-import { collectionOptions, directoryOptions, outputOptions, rootKeyOptions, pinOptions } from "../shared-options.ts";
 
 export const bundleVerifyCommand = defineCommand({
   arguments: {
@@ -16,13 +15,7 @@ export const bundleVerifyCommand = defineCommand({
     references: variadic("REFERENCE", "which of its modules; all unless given", "some"),
   },
   options: {
-    ...rootKeyOptions,
-    policy: pinOptions.policy,
-    root: value("--root FILE", "trust this root file (TUF)", nonEmpty),
-    asOf: asOfOption,
-    ...collectionOptions,
-    ...directoryOptions,
-    ...outputOptions,
+    ...bundleTrustOptions,
   },
   about: [
     "Needs no network: a pin, or a root key or file, is enough. Every byte of the modules is hashed.",
