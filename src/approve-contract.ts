@@ -1,8 +1,8 @@
 /** Holds an upgrade that asks for more than before, where a policy wants somebody to agree to it. */
 import { TrustError, UsageError } from "./base/errors.ts";
 import type { ModuleScan } from "./download.ts";
-import { beyondApproved, type ApprovalScope, type ApprovalStore } from "./trust/approvals.ts";
-import { fullContract, type Contract } from "./trust/contract.ts";
+import { beyondApproved, type ApprovalScope, type ApprovalStore } from "./trust/contract/approvals.ts";
+import { fullContract, type Contract } from "./trust/contract/contract.ts";
 import type { Check } from "./trust/report.ts";
 import type { SignedTarget } from "./trust/source.ts";
 import { readBinding } from "./trust/target-custom.ts";

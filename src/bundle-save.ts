@@ -16,7 +16,7 @@ import { FULL_NAME, LayoutIndex, namesInRepository, REF_NAME } from "./oci/layou
 import { layoutStore, type LayoutFiles } from "./oci/layout-store.ts";
 import { formatTagged, repositoryName, type TaggedReference } from "./oci/tagged-reference.ts";
 import { MediaType, type Descriptor } from "./oci/types.ts";
-import { NOTARY_ARTIFACT_TYPE, writeNotaryState, type NotaryState } from "./trust/notary-state.ts";
+import { NOTARY_ARTIFACT_TYPE, writeNotaryState, type NotaryState } from "./trust/notary/state.ts";
 
 /** One module to save, and how it is verified before. */
 export interface BundleItem extends Pick<SourceTrustOptions, "carried" | "openState" | "trust" | "trustSource"> {

@@ -14,10 +14,10 @@ import { layoutStore, type LayoutFiles } from "./oci/layout-store.ts";
 import { formatReference, parseReference, type Reference } from "./oci/reference.ts";
 import { repositoryName } from "./oci/tagged-reference.ts";
 import type { Descriptor } from "./oci/types.ts";
-import { NOTARY_ARTIFACT_TYPE, readNotaryState, type NotaryState } from "./trust/notary-state.ts";
-import { readTrustState } from "./trust/oci-state.ts";
-import { MAX_POLICY_BYTES } from "./trust/policy.ts";
-import { isTrustTag } from "./trust/trust-tags.ts";
+import { NOTARY_ARTIFACT_TYPE, readNotaryState, type NotaryState } from "./trust/notary/state.ts";
+import { readTrustState } from "./trust/oci/state.ts";
+import { MAX_POLICY_BYTES } from "./trust/policy/policy.ts";
+import { isTrustTag } from "./trust/oci/tags.ts";
 
 /** One JSON document, as `policy explain` reads it. */
 export const POLICY_MEDIA_TYPE = "application/vnd.wasm-to-oci.policy.v1+json";

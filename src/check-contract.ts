@@ -1,6 +1,6 @@
 /** Compares a module that was downloaded or read with the contract that was signed with it. */
 import type { ModuleScan } from "./download.ts";
-import { compareContract, contractMismatch, type Contract } from "./trust/contract.ts";
+import { compareContract, contractMismatch, type Contract } from "./trust/contract/contract.ts";
 import type { Check, Note } from "./trust/report.ts";
 import type { SignedTarget } from "./trust/source.ts";
 import { readBinding } from "./trust/target-custom.ts";

@@ -10,7 +10,7 @@ import { formatTagged, type TaggedReference } from "./oci/tagged-reference.ts";
 import type { ReceivedManifest } from "./oci/types.ts";
 import { bindTarget } from "./trust/binding.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
-import { readTrustState, type PublishedState } from "./trust/oci-state.ts";
+import { readTrustState, type PublishedState } from "./trust/oci/state.ts";
 import { prefixIn } from "./trust/place.ts";
 import { checkWholeState, collectionNameOf, readUnverifiedState } from "./trust/read-state.ts";
 import type { Note, Verified } from "./trust/report.ts";

@@ -14,9 +14,9 @@ import type { ContentStore } from "./oci/content-store.ts";
 import type { TaggedReference } from "./oci/tagged-reference.ts";
 import { bindTarget } from "./trust/binding.ts";
 import { compareStates, type StateRelation } from "./trust/compare-states.ts";
-import { readTrustState, writeTrustState } from "./trust/oci-state.ts";
+import { readTrustState, writeTrustState } from "./trust/oci/state.ts";
 import type { Note, Verified } from "./trust/report.ts";
-import { isTrustTag } from "./trust/trust-tags.ts";
+import { isTrustTag } from "./trust/oci/tags.ts";
 
 /** Tags of one repository: more take hours, and are better mirrored by the registry itself. */
 const MAX_TAGS = 20_000;

@@ -12,12 +12,12 @@ import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagge
 import type { Administration, CollectionStatus } from "./trust/administration.ts";
 import type { Authority } from "./trust/authorities.ts";
 import { bindTarget, type FoundArtifact } from "./trust/binding.ts";
-import type { Contract } from "./trust/contract.ts";
+import type { Contract } from "./trust/contract/contract.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
 import type { Pin } from "./trust/pin.ts";
 import type { Check, Note, Verified } from "./trust/report.ts";
 import { chooseTarget, trustChecks, trustNotes } from "./trust/resolve.ts";
-import { checkTargetRules } from "./trust/rules.ts";
+import { checkTargetRules } from "./trust/policy/rules.ts";
 import type { KeyReport, RoleReport, SignedTarget, TrustedCollection, TrustSource } from "./trust/source.ts";
 import { readBinding } from "./trust/target-custom.ts";
 

@@ -10,9 +10,9 @@ import { formatTagged, taggedReference } from "./oci/tagged-reference.ts";
 import type { ReadableContent } from "./stored-content.ts";
 import { signedBlob } from "./trust/binding.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
-import { MAX_POLICY_BYTES } from "./trust/policy.ts";
+import { MAX_POLICY_BYTES } from "./trust/policy/policy.ts";
 import { findTarget } from "./trust/resolve.ts";
-import { checkTargetRules } from "./trust/rules.ts";
+import { checkTargetRules } from "./trust/policy/rules.ts";
 
 export interface FetchPolicyOptions {
   /** `ghcr.io/acme/policy:v1` */

@@ -8,8 +8,8 @@ import type { ContentStores } from "./oci/content-store.ts";
 import type { Reference } from "./oci/reference.ts";
 import { taggedReference } from "./oci/tagged-reference.ts";
 import { signsManifest } from "./trust/binding.ts";
-import { importCollection, type ImportCollectionOptions, type ImportedCollection } from "./trust/import-collection.ts";
-import type { ImportedTarget } from "./trust/import-plan.ts";
+import { importCollection, type ImportCollectionOptions, type ImportedCollection } from "./trust/import/collection.ts";
+import type { ImportedTarget } from "./trust/import/plan.ts";
 import { readBinding } from "./trust/target-custom.ts";
 
 /** Requests under way at once: enough to hide latency, few enough for rate limits. */

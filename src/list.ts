@@ -11,7 +11,7 @@ import { tagOf, type Coverage } from "./trust/coverage.ts";
 import { knowledgeNotes, trustNotes } from "./trust/resolve.ts";
 import type { Note } from "./trust/report.ts";
 import type { SignedTarget, TrustedCollection } from "./trust/source.ts";
-import { isTrustTag } from "./trust/trust-tags.ts";
+import { isTrustTag } from "./trust/oci/tags.ts";
 
 /** Requests under way at once: enough to hide latency, few enough for rate limits. */
 const CONCURRENCY = 8;

@@ -21,7 +21,7 @@ import { lockedArtifact, resolveLocked, resolveOffline } from "./resolve-stored.
 import { storedContent, type ReadableContent } from "./stored-content.ts";
 import type { FoundArtifact } from "./trust/binding.ts";
 import type { Coverage } from "./trust/coverage.ts";
-import type { LockedModule } from "./trust/lockfile.ts";
+import type { LockedModule } from "./trust/lock/lockfile.ts";
 import type { Check, Note, VerificationReport } from "./trust/report.ts";
 
 /** What is fetched before anybody has signed for it: more than modules have, less than fills a disk. */

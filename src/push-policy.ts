@@ -7,11 +7,11 @@ import { formatTagged, taggedReference } from "./oci/tagged-reference.ts";
 import { MediaType } from "./oci/types.ts";
 import type { Signing } from "./sign-target.ts";
 import { targetName } from "./trust/coverage.ts";
-import { PolicyIndex } from "./trust/policy-match.ts";
-import { parsePolicy } from "./trust/policy.ts";
+import { PolicyIndex } from "./trust/policy/match.ts";
+import { parsePolicy } from "./trust/policy/policy.ts";
 import type { PublishResult } from "./trust/source.ts";
 import { withBinding } from "./trust/target-custom.ts";
-import { isTrustTag } from "./trust/trust-tags.ts";
+import { isTrustTag } from "./trust/oci/tags.ts";
 
 /** What the artifact is, and its one layer. */
 const POLICY_MEDIA_TYPE = "application/vnd.wasm-to-oci.policy.v1+json";

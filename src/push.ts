@@ -14,11 +14,11 @@ import { formatTagged, repositoryName, taggedReference, type TaggedReference } f
 import type { Annotations } from "./oci/types.ts";
 import { readModule, type ModuleSource, type ReadModule } from "./read-module.ts";
 import { publishTarget, restoreTarget, type Signing } from "./sign-target.ts";
-import { contractOf } from "./trust/contract.ts";
+import { contractOf } from "./trust/contract/contract.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
 import type { Note } from "./trust/report.ts";
 import type { PublishResult } from "./trust/source.ts";
-import { isTrustTag } from "./trust/trust-tags.ts";
+import { isTrustTag } from "./trust/oci/tags.ts";
 import { buildArtifact, type BuiltArtifact, type WritableFormat } from "./wasm/artifact.ts";
 import type { WasmInfo } from "./wasm/binary.ts";
 

@@ -11,7 +11,7 @@ import type { RegistryClient } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference } from "./oci/tagged-reference.ts";
 import { readModule } from "./read-module.ts";
 import { bindTarget } from "./trust/binding.ts";
-import { fullContract, type Contract } from "./trust/contract.ts";
+import { fullContract, type Contract } from "./trust/contract/contract.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
 import type { Note } from "./trust/report.ts";
 import { chooseTarget, trustNotes } from "./trust/resolve.ts";

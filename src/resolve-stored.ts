@@ -8,7 +8,7 @@ import type { ResolvedModule } from "./release-module.ts";
 import type { ReadableContent } from "./stored-content.ts";
 import { bindTarget, signedBlob, type Binding, type FoundArtifact } from "./trust/binding.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
-import type { LockedModule } from "./trust/lockfile.ts";
+import type { LockedModule } from "./trust/lock/lockfile.ts";
 import { chooseTarget } from "./trust/resolve.ts";
 import type { SignedTarget, TrustedCollection } from "./trust/source.ts";
 import { readBinding } from "./trust/target-custom.ts";

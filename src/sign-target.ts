@@ -1,8 +1,8 @@
 /** Publishes one target's mapping, and puts the former one back. Shared by push and sign. */
 import type { Digest } from "./base/digest.ts";
-import type { Contract } from "./trust/contract.ts";
+import type { Contract } from "./trust/contract/contract.ts";
 import type { Pin } from "./trust/pin.ts";
-import type { TrustRules } from "./trust/rules.ts";
+import type { TrustRules } from "./trust/policy/rules.ts";
 import type { PublishResult, SignedTarget, TargetEdit, TrustedCollection, TrustSource } from "./trust/source.ts";
 import { hasSoundBinding, readBinding, withBinding, type TargetBinding } from "./trust/target-custom.ts";
 

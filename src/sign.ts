@@ -10,7 +10,7 @@ import type { RegistryClient } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference } from "./oci/tagged-reference.ts";
 import { readModule } from "./read-module.ts";
 import { publishTarget, type Signing } from "./sign-target.ts";
-import { contractOf } from "./trust/contract.ts";
+import { contractOf } from "./trust/contract/contract.ts";
 import { targetName } from "./trust/coverage.ts";
 import type { PublishResult, SignedTarget } from "./trust/source.ts";
 

@@ -2,7 +2,7 @@
 import { digestHex, type Digest } from "./base/digest.ts";
 import { InterruptedError, TrustError, WasmToOciError } from "./base/errors.ts";
 import { formatTagged, type TaggedReference } from "./oci/tagged-reference.ts";
-import { compareContract, type Contract } from "./trust/contract.ts";
+import { compareContract, type Contract } from "./trust/contract/contract.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
 import type { Note } from "./trust/report.ts";
 import { readBinding } from "./trust/target-custom.ts";

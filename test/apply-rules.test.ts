@@ -4,7 +4,7 @@ import { TransportError, TrustError } from "../src/base/errors.ts";
 import { moduleFromBytes } from "../src/read-module.ts";
 import { sign } from "../src/sign.ts";
 import type { Coverage } from "../src/trust/coverage.ts";
-import type { TrustRules } from "../src/trust/rules.ts";
+import type { TrustRules } from "../src/trust/policy/rules.ts";
 import { verify } from "../src/verify.ts";
 import { failure, moduleBytes, UseCase, type Pulled } from "./support/use-case.ts";
 import { coreImport, coreImports, ONE_TYPE, wasmModule } from "./support/wasm-builder.ts";

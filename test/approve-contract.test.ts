@@ -5,7 +5,7 @@ import { MemoryOutput } from "../src/download.ts";
 import { lock, type LockReport } from "../src/lock.ts";
 import { pull } from "../src/pull.ts";
 import { moduleFromBytes } from "../src/read-module.ts";
-import { memoryApprovalStore, type ApprovalStore } from "../src/trust/approvals.ts";
+import { memoryApprovalStore, type ApprovalStore } from "../src/trust/contract/approvals.ts";
 import type { Coverage } from "../src/trust/coverage.ts";
 import type { VerificationReport } from "../src/trust/report.ts";
 import { readBinding, withBinding } from "../src/trust/target-custom.ts";

@@ -5,7 +5,7 @@ import type { JsonObject } from "../src/base/json.ts";
 import type { PushReport } from "../src/push.ts";
 import { moduleFromBytes } from "../src/read-module.ts";
 import { sign } from "../src/sign.ts";
-import { contractOf, type Contract } from "../src/trust/contract.ts";
+import { contractOf, type Contract } from "../src/trust/contract/contract.ts";
 import type { SignedTarget } from "../src/trust/source.ts";
 import { readBinding, withBinding } from "../src/trust/target-custom.ts";
 import { verify } from "../src/verify.ts";

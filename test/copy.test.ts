@@ -5,7 +5,7 @@ import { CopyRig } from "./support/copy-rig.ts";
 import { sha256 } from "./support/hostile-registry.ts";
 import { MemoryTrustSource } from "./support/memory-trust-source.ts";
 import { machine, memoryTrust } from "./support/oci-trust.ts";
-import { readTrustState, writeTrustState } from "../src/trust/oci-state.ts";
+import { readTrustState, writeTrustState } from "../src/trust/oci/state.ts";
 import { failure, moduleBytes, moduleSource } from "./support/use-case.ts";
 import { push } from "../src/push.ts";
 

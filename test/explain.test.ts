@@ -8,7 +8,7 @@ import { explain, type Explained, type ExplainOptions } from "../src/explain.ts"
 import { openTufTrustDir } from "../src/node/tuf-source.ts";
 import type { CollectionStatus } from "../src/trust/administration.ts";
 import type { Coverage } from "../src/trust/coverage.ts";
-import { createTufSource } from "../src/trust/tuf-source.ts";
+import { createTufSource } from "../src/trust/tuf/source.ts";
 import { NOW, TufSimulator } from "./support/tuf-repository.ts";
 import { failure, UseCase } from "./support/use-case.ts";
 

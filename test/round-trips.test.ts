@@ -13,7 +13,7 @@ import { pull } from "../src/pull.ts";
 import { push } from "../src/push.ts";
 import type { Coverage } from "../src/trust/coverage.ts";
 import type { TrustSource } from "../src/trust/source.ts";
-import { TufAdministration } from "../src/trust/tuf-administration.ts";
+import { TufAdministration } from "../src/trust/tuf/administration.ts";
 import {
   startHostileRegistry,
   type Fault,

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { InterruptedError, TransportError } from "../src/base/errors.ts";
 import { inspect, type Inspection } from "../src/inspect.ts";
 import { moduleFromBytes } from "../src/read-module.ts";
-import { contractOf } from "../src/trust/contract.ts";
+import { contractOf } from "../src/trust/contract/contract.ts";
 import { readBinding, withBinding } from "../src/trust/target-custom.ts";
 import { scanWasm } from "../src/wasm/binary.ts";
 import { failure, UseCase } from "./support/use-case.ts";

@@ -3,8 +3,8 @@ import { TrustError } from "../base/errors.ts";
 import { readRegularFile } from "../node/regular-file.ts";
 import { formatTagged, repositoryName, taggedReference, type TaggedReference } from "../oci/tagged-reference.ts";
 import type { Coverage } from "../trust/coverage.ts";
-import { lockFloors } from "../trust/lock-comparison.ts";
-import { MAX_LOCKFILE_BYTES, parseLockfile, type LockedModule } from "../trust/lockfile.ts";
+import { lockFloors } from "../trust/lock/comparison.ts";
+import { MAX_LOCKFILE_BYTES, parseLockfile, type LockedModule } from "../trust/lock/lockfile.ts";
 import type { Session } from "./session.ts";
 
 /** Reads a lockfile; undefined where there is none. @throws {FormatError} LOCK_INVALID; {StorageError} */

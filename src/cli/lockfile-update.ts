@@ -5,8 +5,8 @@ import { equalBytes, utf8Decode } from "../base/bytes.ts";
 import { FormatError } from "../base/errors.ts";
 import { withLock, writeFileAtomic } from "../node/files.ts";
 import { readRegularFile } from "../node/regular-file.ts";
-import { parseConflictedLockfile } from "../trust/lockfile-conflicts.ts";
-import { encodeLockfile, MAX_LOCKFILE_BYTES, parseLockfile, type LockedModule } from "../trust/lockfile.ts";
+import { parseConflictedLockfile } from "../trust/lock/conflicts.ts";
+import { encodeLockfile, MAX_LOCKFILE_BYTES, parseLockfile, type LockedModule } from "../trust/lock/lockfile.ts";
 
 /** What a lockfile has, for locking anew: both sides of a merge that git could not finish, too. */
 export interface LockfileState {

@@ -16,12 +16,12 @@ import { createNodeTransport, type NodeTransport, type NodeTransportOptions } fr
 import { parseReference, registryApiHost, type Reference } from "../oci/reference.ts";
 import { RegistryClient } from "../oci/registry-client.ts";
 import { repositoryName } from "../oci/tagged-reference.ts";
-import type { AppliedPolicy } from "../trust/cover-policy.ts";
+import type { AppliedPolicy } from "../trust/policy/cover-policy.ts";
 import { coverRepository } from "../trust/cover.ts";
 import type { Coverage } from "../trust/coverage.ts";
 import type { Pin } from "../trust/pin.ts";
 import type { PinnedSource } from "../trust/pins.ts";
-import { MAX_POLICY_BYTES } from "../trust/policy.ts";
+import { MAX_POLICY_BYTES } from "../trust/policy/policy.ts";
 import type { TrustSource } from "../trust/source.ts";
 import type { ContentCache } from "../content-cache.ts";
 import type { Context } from "./command.ts";

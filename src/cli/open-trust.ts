@@ -10,9 +10,9 @@ import { openTufPublisher } from "../node/tuf-publisher.ts";
 import { openTufSource } from "../node/tuf-source.ts";
 import { parseReference, type Reference } from "../oci/reference.ts";
 import type { RegistryClient } from "../oci/registry-client.ts";
-import type { NotarySource } from "../trust/notary-source.ts";
+import type { NotarySource } from "../trust/notary/source.ts";
 import type { PinnedSource } from "../trust/pins.ts";
-import { TufAdministration } from "../trust/tuf-administration.ts";
+import { TufAdministration } from "../trust/tuf/administration.ts";
 import type { OpenedTrust } from "./session.ts";
 
 export interface TrustOpenerOptions {

@@ -3,7 +3,7 @@ import { StorageError, UsageError } from "../base/errors.ts";
 import { formatTagged, taggedReference, type TaggedReference } from "../oci/tagged-reference.ts";
 import { pull, type PullLock, type PullOptions } from "../pull.ts";
 import type { Coverage } from "../trust/coverage.ts";
-import type { LockedModule } from "../trust/lockfile.ts";
+import type { LockedModule } from "../trust/lock/lockfile.ts";
 import type { VerificationReport } from "../trust/report.ts";
 import type { Context } from "./command.ts";
 import { lockedCoverage, readLockfile, requireEntry } from "./lock-coverage.ts";

@@ -3,7 +3,7 @@ import { UsageError } from "../base/errors.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import type { KeyAlgorithmName } from "../keys/private-key.ts";
 import type { KeyChoice } from "../trust/key-choice.ts";
-import type { RoleChoice } from "../trust/tuf-administration-options.ts";
+import type { RoleChoice } from "../trust/tuf/administration-options.ts";
 import type { Periods } from "../tuf/periods.ts";
 import { TOP_LEVEL_ROLES, type MetadataType } from "../tuf/schema.ts";
 import { parseDuration } from "./duration.ts";

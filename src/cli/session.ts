@@ -8,12 +8,12 @@ import type { Reference } from "../oci/reference.ts";
 import type { RegistryClient } from "../oci/registry-client.ts";
 import type { Signing } from "../sign-target.ts";
 import type { Coverage } from "../trust/coverage.ts";
-import type { NotarySource } from "../trust/notary-source.ts";
+import type { NotarySource } from "../trust/notary/source.ts";
 import type { Pin } from "../trust/pin.ts";
 import type { PinnedSource, PinStore } from "../trust/pins.ts";
-import type { TufAdministration } from "../trust/tuf-administration.ts";
-import type { TufPublisher } from "../trust/tuf-publisher.ts";
-import type { TufSource } from "../trust/tuf-source.ts";
+import type { TufAdministration } from "../trust/tuf/administration.ts";
+import type { TufPublisher } from "../trust/tuf/publisher.ts";
+import type { TufSource } from "../trust/tuf/source.ts";
 import type { Context } from "./command.ts";
 import type { OptionValues } from "./options.ts";
 import type {

@@ -10,7 +10,7 @@ import {
   type ApprovalScope,
   type ApprovalStore,
   type Approved,
-} from "../trust/approvals.ts";
+} from "../trust/contract/approvals.ts";
 import type { WasmKind } from "../wasm/info.ts";
 import { withLock, writeFileAtomic } from "./files.ts";
 import { readRegularFile } from "./regular-file.ts";

@@ -3,11 +3,11 @@ import { lstat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { errorCode, FormatError, StorageError, UsageError } from "../base/errors.ts";
 import type { FetchedPolicy } from "../fetch-policy.ts";
-import type { AppliedPolicy } from "../trust/cover-policy.ts";
+import type { AppliedPolicy } from "../trust/policy/cover-policy.ts";
 import type { Pin } from "../trust/pin.ts";
-import { PolicyIndex } from "../trust/policy-match.ts";
-import { MAX_POLICY_BYTES, parsePolicy, parsePolicyPointer, type PolicyEntry } from "../trust/policy.ts";
-import { MAX_ROOT_FILE_BYTES, rootFilePin } from "../trust/policy-roots.ts";
+import { PolicyIndex } from "../trust/policy/match.ts";
+import { MAX_POLICY_BYTES, parsePolicy, parsePolicyPointer, type PolicyEntry } from "../trust/policy/policy.ts";
+import { MAX_ROOT_FILE_BYTES, rootFilePin } from "../trust/policy/roots.ts";
 import { readRegularFile } from "./regular-file.ts";
 
 /** The file in a trust directory that is a policy without being named. */

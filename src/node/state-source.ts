@@ -2,7 +2,7 @@
 import type { Bytes } from "../base/bytes.ts";
 import type { Runtime } from "../base/runtime.ts";
 import { filesRepository } from "../trust/trust-files.ts";
-import { createTufSource, type TufSource } from "../trust/tuf-source.ts";
+import { createTufSource, type TufSource } from "../trust/tuf/source.ts";
 import { openTufTrustDir } from "./tuf-source.ts";
 
 export interface StateSourceOptions {

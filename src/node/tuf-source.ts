@@ -12,7 +12,7 @@ import {
   type TufSource,
   type TufSourceOptions,
   type TufTrustStore,
-} from "../trust/tuf-source.ts";
+} from "../trust/tuf/source.ts";
 import { httpRepository } from "../tuf/http-repository.ts";
 import { storageError, withLock, writeFileAtomic } from "./files.ts";
 import { nodeRuntime } from "./runtime.ts";

@@ -5,7 +5,7 @@ import { DEFAULT_TUF_LIMITS } from "../tuf/limits.ts";
 import { decodeMetadata } from "../tuf/metadata.ts";
 import { metadataFile } from "../tuf/names.ts";
 import type { TufRepository } from "../tuf/repository.ts";
-import { MAX_STATE_BYTES } from "./oci-state.ts";
+import { MAX_STATE_BYTES } from "./oci/state.ts";
 
 /** As many as a state in a registry may have. */
 const MAX_FILES = 20_000;

@@ -5,7 +5,7 @@
 import { equalBytes, type Bytes } from "../base/bytes.ts";
 import { TrustError } from "../base/errors.ts";
 import { decodeMetadata } from "../tuf/metadata.ts";
-import { COLLECTION_FIELD } from "./tuf-source.ts";
+import { COLLECTION_FIELD } from "./tuf/source.ts";
 
 type Files = ReadonlyMap<string, Bytes>;
 

@@ -3,7 +3,7 @@
  * "Pull"). What comes first is never weakened by what follows: keys that are named in several places must all hold.
  */
 import type { Freshness } from "../tuf/client.ts";
-import { coverByPolicy, type AppliedPolicy } from "./cover-policy.ts";
+import { coverByPolicy, type AppliedPolicy } from "./policy/cover-policy.ts";
 import type { Coverage } from "./coverage.ts";
 import { combinePins, type Pin } from "./pin.ts";
 import { matchPin, type PinEntry, type PinMatch, type PinnedSource } from "./pins.ts";

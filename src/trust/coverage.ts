@@ -1,8 +1,8 @@
 /** Which collection answers for a reference, and why: the outcome of policy, pins, first-use records and flags. */
 import type { Freshness } from "../tuf/client.ts";
-import type { Floors } from "./floors.ts";
+import type { Floors } from "./lock/floors.ts";
 import type { Pin } from "./pin.ts";
-import type { TrustRules } from "./rules.ts";
+import type { TrustRules } from "./policy/rules.ts";
 import type { TrustSource } from "./source.ts";
 
 export interface Coverage {

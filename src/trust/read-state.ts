@@ -6,7 +6,7 @@ import { decodeMetadata } from "../tuf/metadata.ts";
 import { memoryTufStore } from "../tuf/store.ts";
 import type { TrustedCollection } from "./source.ts";
 import { filesRepository } from "./trust-files.ts";
-import { COLLECTION_FIELD, createTufSource, type TufTrustStore } from "./tuf-source.ts";
+import { COLLECTION_FIELD, createTufSource, type TufTrustStore } from "./tuf/source.ts";
 
 /** The name that the newest root of a state signs; undefined where it names none. @throws {FormatError} */
 export function collectionNameOf(files: ReadonlyMap<string, Bytes>): string | undefined {

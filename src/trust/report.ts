@@ -3,7 +3,7 @@
  * that the short list for people is made from.
  */
 import type { Digest } from "../base/digest.ts";
-import type { Contract } from "./contract.ts";
+import type { Contract } from "./contract/contract.ts";
 import type { KeyReport, RoleReport } from "./source.ts";
 
 /**

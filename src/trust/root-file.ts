@@ -3,7 +3,7 @@ import type { Bytes } from "../base/bytes.ts";
 import { listedKeys } from "../tuf/signing-keys.ts";
 import { TrustedSet } from "../tuf/trusted-set.ts";
 import type { Pin } from "./pin.ts";
-import { COLLECTION_FIELD } from "./tuf-source.ts";
+import { COLLECTION_FIELD } from "./tuf/source.ts";
 
 export interface RootFile {
   /** As many of its keys as it itself demands. */

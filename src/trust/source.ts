@@ -4,7 +4,7 @@
  */
 import type { JsonValue } from "../base/json.ts";
 import type { Freshness } from "../tuf/client.ts";
-import type { Floors } from "./floors.ts";
+import type { Floors } from "./lock/floors.ts";
 import type { Authority } from "./authorities.ts";
 import type { Pin } from "./pin.ts";
 

@@ -7,7 +7,7 @@ import { parseDigest, type Digest } from "../base/digest.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "../base/json.ts";
 import { JsonCursor } from "../base/json-cursor.ts";
 import { TrustError } from "../base/errors.ts";
-import { contractJson, readContract, type Contract } from "./contract.ts";
+import { contractJson, readContract, type Contract } from "./contract/contract.ts";
 
 /** Our member of `custom`; other members belong to other tools and are kept. */
 const MEMBER = "wasm-to-oci";

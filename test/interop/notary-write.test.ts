@@ -10,7 +10,7 @@ import { openKeyDir } from "../../src/node/key-dir.ts";
 import { nodeHasher } from "../../src/node/hasher.ts";
 import { openNotarySource, type OpenNotarySourceOptions } from "../../src/node/notary-source.ts";
 import { createNodeTransport, type NodeTransport } from "../../src/node/transport.ts";
-import type { NotarySource } from "../../src/trust/notary-source.ts";
+import type { NotarySource } from "../../src/trust/notary/source.ts";
 import {
   describeWithPeers,
   NOTARY_PASSPHRASES,

@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Transport } from "../../src/base/http.ts";
-import type { NodeTransport } from "../../src/node/transport.ts";
 import { describeWithPeers, skopeo, startDockerRegistry, type DockerRegistry } from "../support/peers.ts";
 import { findProgram } from "../support/peer-process.ts";
 import { ACCEPT, adding, COLLECTION, machine, REFUSE, type MachineOptions } from "../support/oci-trust.ts";
@@ -105,7 +104,7 @@ describeWithPeers(["docker-registry", "skopeo"], "trust data in docker-registry"
       return response;
     };
     const writer = open("acme/between", { keyStore: ada.keyStore });
-    const slow = machine(registry.host, watched as NodeTransport, {
+    const slow = machine(registry.host, watched, {
       keyStore: writer.keyStore,
       repository: { registry: registry.host, repository: "acme/between" },
     });

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { utf8Encode } from "../../src/base/bytes.ts";
 import { TransportError } from "../../src/base/errors.ts";
 import { openPolicyFile, openPolicyIfThere } from "../../src/node/policy-file.ts";
-import { runPolicyTest } from "../../src/trust/policy-tests.ts";
+import { runPolicyTest } from "../../src/trust/policy/tests.ts";
 import { NotaryRepository } from "../support/notary-repository.ts";
 import { TufSimulator } from "../support/tuf-repository.ts";
 

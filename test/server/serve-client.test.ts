@@ -9,7 +9,7 @@ import { registerLocalCa } from "../../src/node/local-ca.ts";
 import { openKeyDir } from "../../src/node/key-dir.ts";
 import { openNotarySource } from "../../src/node/notary-source.ts";
 import { serve, type RunningServers } from "../../src/server/serve.ts";
-import type { NotarySource } from "../../src/trust/notary-source.ts";
+import type { NotarySource } from "../../src/trust/notary/source.ts";
 import { silentLog } from "./trust/trust-server.ts";
 
 const ACCEPT = { firstUse: "accept" } as const;

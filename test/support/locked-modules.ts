@@ -1,5 +1,5 @@
 /** Entries of lockfiles, as the tests of them need. */
-import type { LockedModule } from "../../src/trust/lockfile.ts";
+import type { LockedModule } from "../../src/trust/lock/lockfile.ts";
 
 const hex = (digit: string, length = 64): string => digit.repeat(length);
 

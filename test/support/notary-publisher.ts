@@ -6,8 +6,8 @@ import { formatPem } from "../../src/keys/pem.ts";
 import { PrivateKey } from "../../src/keys/private-key.ts";
 import { memoryMetadataStore } from "../../src/notary/metadata-store.ts";
 import { memoryTrustStateStore } from "../../src/notary/trust-state.ts";
-import { createNotarySource, type NotarySource } from "../../src/trust/notary-source.ts";
-import type { NotarySourceOptions } from "../../src/trust/notary-source-options.ts";
+import { createNotarySource, type NotarySource } from "../../src/trust/notary/source.ts";
+import type { NotarySourceOptions } from "../../src/trust/notary/source-options.ts";
 import type { SignedTarget, TrustedCollection } from "../../src/trust/source.ts";
 import { createFakeNotaryServer, type FakeNotaryServer } from "./fake-notary-server.ts";
 

@@ -1,11 +1,11 @@
 /** People with keys who keep trust data in a registry. */
 import { memoryKeyStore, type KeyStore } from "../../src/keys/key-store.ts";
 import { nodeHasher } from "../../src/node/hasher.ts";
-import type { NodeTransport } from "../../src/node/transport.ts";
+import type { Transport } from "../../src/base/http.ts";
 import { RegistryClient } from "../../src/oci/registry-client.ts";
-import { openOciTrust, type OciTrustOptions } from "../../src/trust/oci-trust.ts";
+import { openOciTrust, type OciTrustOptions } from "../../src/trust/oci/trust.ts";
 import type { EditTargets } from "../../src/trust/source.ts";
-import type { TufTrustStore } from "../../src/trust/tuf-source.ts";
+import type { TufTrustStore } from "../../src/trust/tuf/source.ts";
 import { memoryTufStore, type TufStore } from "../../src/tuf/store.ts";
 import type { Bytes } from "../../src/base/bytes.ts";
 import { always } from "./key-fixtures.ts";
@@ -49,7 +49,7 @@ export interface MachineOptions extends Partial<OciTrustOptions> {
 }
 
 /** One person's machine: keys, trust, and the registry that all share. */
-export function machine(host: string, transport: NodeTransport, options: MachineOptions = {}): Machine {
+export function machine(host: string, transport: Transport, options: MachineOptions = {}): Machine {
   const { keyStore = memoryKeyStore(), now = () => new Date(), repository } = options;
   const runtime = { transport, createHasher: nodeHasher, now };
   const registry = new RegistryClient({ runtime });

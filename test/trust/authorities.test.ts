@@ -10,8 +10,8 @@ import { memoryTrustStateStore } from "../../src/notary/trust-state.ts";
 import { memoryKeyStore } from "../../src/keys/key-store.ts";
 import { openTufTrustDir } from "../../src/node/tuf-source.ts";
 import type { Authority } from "../../src/trust/authorities.ts";
-import { createNotarySource } from "../../src/trust/notary-source.ts";
-import { createTufSource } from "../../src/trust/tuf-source.ts";
+import { createNotarySource } from "../../src/trust/notary/source.ts";
+import { createTufSource } from "../../src/trust/tuf/source.ts";
 import { GUN, NOW as NOTARY_NOW, NotaryRepository, SERVER } from "../support/notary-repository.ts";
 import { NOW, TufSimulator } from "../support/tuf-repository.ts";
 

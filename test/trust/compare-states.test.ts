@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareStates } from "../../src/trust/compare-states.ts";
-import { readTrustState, writeTrustState, type PublishedState } from "../../src/trust/oci-state.ts";
+import { readTrustState, writeTrustState, type PublishedState } from "../../src/trust/oci/state.ts";
 import { CopyRig } from "../support/copy-rig.ts";
 import { adding, machine, REFUSE } from "../support/oci-trust.ts";
 

@@ -8,7 +8,7 @@ import { createLayoutArchive } from "../../node/layout-archive-output.ts";
 import { openStateSource } from "../../node/state-source.ts";
 import { parseReference } from "../../oci/reference.ts";
 import { taggedReference, type TaggedReference } from "../../oci/tagged-reference.ts";
-import { parsePolicy } from "../../trust/policy.ts";
+import { parsePolicy } from "../../trust/policy/policy.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { readTextFile } from "../input-file.ts";
 import { flag, nonEmpty, value, variadic } from "../options.ts";

@@ -2,7 +2,7 @@ import { TrustError } from "../../base/errors.ts";
 import { diff, type DiffedModule, type DiffReport, type DiffSource } from "../../diff.ts";
 import { openModuleFile } from "../../node/files.ts";
 import { taggedReference } from "../../oci/tagged-reference.ts";
-import type { NameDiff } from "../../trust/contract-diff.ts";
+import type { NameDiff } from "../../trust/contract/diff.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { isModulePath } from "../module-path.ts";
 import { argument, flag } from "../options.ts";

@@ -3,7 +3,7 @@ import { StorageError } from "../../base/errors.ts";
 import { readRegularFile } from "../../node/regular-file.ts";
 import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
 import { pushPolicy } from "../../push-policy.ts";
-import { MAX_POLICY_BYTES } from "../../trust/policy.ts";
+import { MAX_POLICY_BYTES } from "../../trust/policy/policy.ts";
 import { defineCommand } from "../command.ts";
 import { argument, list, nonEmpty } from "../options.ts";
 import { rememberCollection, sayLifetime } from "../reports.ts";

@@ -1,6 +1,6 @@
 import { errorCode, TrustError, UsageError } from "../../base/errors.ts";
 import type { Administered } from "../../trust/administration.ts";
-import type { TufAdministration } from "../../trust/tuf-administration.ts";
+import type { TufAdministration } from "../../trust/tuf/administration.ts";
 import { describeKey } from "../../tuf/requirement-text.ts";
 import type { StagedReview } from "../../tuf/staged.ts";
 import {
