@@ -114,7 +114,8 @@ export function restOf(pattern: RepositoryPattern, repository: string): string |
 /** Tells whether a pattern matches everything that another one matches: the other is as specific or more so. */
 export function includes(pattern: RepositoryPattern, other: RepositoryPattern): boolean {
   const { length } = pattern.parts;
-  if (pattern.hasRest ? other.parts.length < length : other.hasRest || other.parts.length !== length) return false;
+  const fewest = other.parts.length + (other.hasRest ? 1 : 0); // {rest} stands for at least one part
+  if (pattern.hasRest ? fewest <= length : other.hasRest || fewest !== length) return false;
   // a `*` of the other is a character like any that no name has: only a `*` can match it
   return pattern.parts.every((part, i) => globMatches(part, other.parts[i] ?? ""));
 }

@@ -164,6 +164,14 @@ const repositories = fc
   .map(([host, path]) => [host, ...path].join("/"));
 
 describe("includes and overlap", () => {
+  it("does not include in {rest} the repository that has no further part", () => {
+    const rest = parsePattern("a.io/x/{rest}");
+    expect(includes(rest, parsePattern("a.io/x"))).toBe(false);
+    expect(includes(rest, parsePattern("a.io/x/y"))).toBe(true);
+    expect(includes(rest, parsePattern("a.io/x/{rest}"))).toBe(true);
+    expect(includes(parsePattern("a.io/x/y/{rest}"), rest)).toBe(false);
+  });
+
   it("includes a pattern exactly where every repository of it is one of the other's", () => {
     fc.assert(
       fc.property(patterns, patterns, repositories, (a, b, repository) => {
