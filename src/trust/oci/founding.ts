@@ -12,12 +12,13 @@ import type { MetadataFile } from "../../tuf/publish-files.ts";
 import type { TufRepository } from "../../tuf/repository.ts";
 import { ChangeLog, type FoundChange } from "./change-log.ts";
 import { changeMessage, collectionOf, newChangeTag, timeOfTag } from "./changes.ts";
-import type { TrustFile } from "./layout.ts";
 import { readTrustTag, type TrustPlaceInRegistry, type TrustState } from "./repository.ts";
 
 /** How long an earlier founder, who has not published yet, is waited for. */
 const MAX_WAIT_MS = 10_000;
 const PAUSE_MS = 250;
+/** How long the first in line, who finds a later founder's state under the tag, waits for that founder to give way. */
+const MAX_YIELD_MS = 5_000;
 /** Founders of another day have given up, or succeeded. */
 const MAX_AGE_MS = 60 * 60 * 1000;
 /** Times to put the winner's state back against losers who do not look. */
@@ -48,16 +49,35 @@ export async function foundCollection(files: readonly MetadataFile[], options: F
   await log.write({ ...unsigned, message: changeMessage(unsigned), signatures: [] }, files);
   const ignored = new Set([unsigned.id]);
   await waitForEarlier(log, unsigned.id, collection, ignored, options);
-  if ((await readTrustTag(place)) !== undefined) throw exists(place.location);
-  try {
-    await options.move(content, undefined);
-  } catch (error) {
-    if (errorCode(error) === "TRUST_CONFLICT") throw exists(place.location);
-    throw error;
+  if (!(await isMoved(content, options))) {
+    // Ours comes first in line, and a later founder was faster. Whether that one has seen our request nobody but it
+    // knows; if it has, it puts our state under the tag, and if it has not, it has won.
+    if (await givesWay(content, options)) return;
+    throw exists(place.location);
   }
   const [winner] = await earlierFounders(new ChangeLog(place.store), unsigned.id, collection, ignored, options);
   await settle(winner === undefined ? content : winner.content, content, options);
   if (winner !== undefined) throw exists(place.location);
+}
+
+/** Puts the first state under the tag; false where something is there already. */
+async function isMoved(content: ReadonlyMap<string, Bytes>, { place, move }: FoundingOptions): Promise<boolean> {
+  if ((await readTrustTag(place)) !== undefined) return false;
+  try {
+    await move(content, undefined);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "TRUST_CONFLICT") return false;
+    throw error;
+  }
+}
+
+async function givesWay(own: ReadonlyMap<string, Bytes>, { place, pause }: FoundingOptions): Promise<boolean> {
+  for (let waited = 0; ; waited += PAUSE_MS) {
+    if (await isStateOf(place, await readTrustTag(place), own)) return true;
+    if (waited >= MAX_YIELD_MS) return false;
+    await pause(PAUSE_MS);
+  }
 }
 
 /** Leaves the winner's state under the tag, or what has become of it. */
@@ -68,12 +88,9 @@ async function settle(
 ): Promise<void> {
   for (let attempt = 0; attempt < MAX_RESTORES; attempt++) {
     const state = await readTrustTag(place);
-    const root = state?.files.get(FIRST_ROOT);
-    const isRoot = async (files: ReadonlyMap<string, Bytes>): Promise<boolean> =>
-      root !== undefined && root.size === files.get(FIRST_ROOT)?.length && (await sameRoot(place, root, files));
-    if (await isRoot(winning)) return;
+    if (await isStateOf(place, state, winning)) return;
     // what is neither the winner's nor ours has been put there by somebody whose reasons we do not know
-    if (winning !== own && !(await isRoot(own))) return;
+    if (winning !== own && !(await isStateOf(place, state, own))) return;
     try {
       await move(winning, state);
     } catch (error) {
@@ -83,15 +100,17 @@ async function settle(
   }
 }
 
-async function sameRoot(
+/** Tells whether a state, or what it has become since, was founded with these files: it has their first root. */
+async function isStateOf(
   { store }: TrustPlaceInRegistry,
-  root: TrustFile,
+  state: TrustState | undefined,
   files: ReadonlyMap<string, Bytes>,
 ): Promise<boolean> {
+  const root = state?.files.get(FIRST_ROOT);
+  const wanted = files.get(FIRST_ROOT);
+  if (root === undefined || wanted === undefined || root.size !== wanted.length) return false;
   const blob = await store.blobs.read(root.blob, root.blob.size);
-  const served = blob.subarray(root.offset, root.offset + root.size);
-  const wanted = files.get(FIRST_ROOT)!;
-  return equalBytes(served, wanted);
+  return equalBytes(blob.subarray(root.offset, root.offset + root.size), wanted);
 }
 
 interface Founder {

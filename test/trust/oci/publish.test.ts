@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "vitest";
 import { errorCode } from "../../../src/base/errors.ts";
+import type { TransportRequest, TransportResponse } from "../../../src/base/http.ts";
 import { CHANGE_TAG_PREFIX } from "../../../src/trust/oci/tags.ts";
 import { startHostileRegistry, type HostileRegistry } from "../../support/hostile-registry.ts";
 import { codeOf } from "../../support/key-fixtures.ts";
@@ -16,6 +17,24 @@ import { testTransport } from "../../support/registry-rig.ts";
 import { DAY } from "../../support/tuf-publishing.ts";
 
 const TUF = "acme/app:tuf";
+
+/** Holds one side until the other has come to a point. */
+function gate(): { readonly opened: Promise<void>; readonly isOpen: boolean; open(): void } {
+  const state = { isOpen: false, release: (): void => undefined };
+  const opened = new Promise<void>((resolve) => {
+    state.release = resolve;
+  });
+  return {
+    opened,
+    get isOpen() {
+      return state.isOpen;
+    },
+    open() {
+      state.isOpen = true;
+      state.release();
+    },
+  };
+}
 
 describe("trust data in a registry", () => {
   const transport = testTransport(30_000);
@@ -138,6 +157,36 @@ describe("trust data in a registry", () => {
       if (result.status === "rejected") expect(errorCode(result.reason)).toBe("TRUST_EXISTS");
     }
     expect(await namesSeenBy(open())).toEqual([won[0]!.name]);
+  });
+
+  test("lets the first in line win who finds a later one's state, and the later one give way", async () => {
+    const published = gate();
+    const found = gate();
+    const isTrustTag = (url: string): boolean => url.endsWith("/manifests/tuf");
+    const slow = async (request: TransportRequest): Promise<TransportResponse> => {
+      const isRequest = request.method === "PUT" && request.url.includes(`/manifests/${CHANGE_TAG_PREFIX}`);
+      if (isRequest) await published.opened;
+      const response = await transport(request);
+      if (published.isOpen && isTrustTag(request.url)) found.open();
+      return response;
+    };
+    const fast = async (request: TransportRequest): Promise<TransportResponse> => {
+      if (published.isOpen) await found.opened; // looks at the requests only when the other has seen its state
+      const response = await transport(request);
+      if (request.method === "PUT" && isTrustTag(request.url)) published.open();
+      return response;
+    };
+    const ada = machine(registry.host, slow, { now: () => new Date(Date.now() - 60_000) });
+    const bob = machine(registry.host, fast);
+    const [first, later] = await Promise.allSettled([
+      ada.source.publish(COLLECTION, adding("ada"), REFUSE),
+      bob.source.publish(COLLECTION, adding("bob"), REFUSE),
+    ]);
+    expect(first).toMatchObject({ status: "fulfilled", value: { created: true } });
+    expect(later).toMatchObject({ status: "rejected", reason: { code: "TRUST_EXISTS" } });
+    expect(await namesSeenBy(open())).toEqual(["ada"]);
+    await ada.source.publish(COLLECTION, adding("more"), REFUSE);
+    expect(await namesSeenBy(open())).toEqual(["ada", "more"]);
   });
 
   test("takes a tag that cannot be read for anything but none", async () => {
