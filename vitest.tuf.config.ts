@@ -11,8 +11,9 @@ export default defineConfig({
   test: {
     ...shared,
     include: process.env["TUF_TESTS"]?.split(",") ?? [
-      "test/{tuf,node,trust}/**/{tuf-,oci-}*.test.ts",
       "test/tuf/**/*.test.ts",
+      "test/trust/{tuf,oci}/**/*.test.ts",
+      "test/node/tuf-*.test.ts",
     ],
     exclude: mutating ? ["test/tuf/publish-model.test.ts", "test/node/tuf-directory-publisher.test.ts"] : [],
     provide: mutating ? { seed: 1 } : shared.provide!,
