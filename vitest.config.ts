@@ -14,9 +14,11 @@ const BUILT = ["attacks", "cli", "docs", "examples", "interop"].map((folder) => 
 /** Tests of what runs without Node, with all that it imports: they run in Node and in a browser. */
 const BROWSER = ["test/tuf/**/*.test.ts"];
 
+const TEMP_DIR = "test/support/temp-dir.ts";
+
 const projects: TestProjectConfiguration[] = [
-  { extends: true, test: { name: "source", include: ["test/**/*.test.ts"], exclude: BUILT } },
-  { extends: true, test: { name: "built", include: BUILT, globalSetup: ["test/support/build.ts"] } },
+  { extends: true, test: { name: "source", include: ["test/**/*.test.ts"], exclude: BUILT, globalSetup: [TEMP_DIR] } },
+  { extends: true, test: { name: "built", include: BUILT, globalSetup: [TEMP_DIR, "test/support/build.ts"] } },
 ];
 
 /** An installed Chromium; none is ever downloaded. */

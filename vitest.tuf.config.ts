@@ -10,6 +10,7 @@ const mutating = process.env["STRYKER_MUTATOR_WORKER"] !== undefined;
 export default defineConfig({
   test: {
     ...shared,
+    globalSetup: ["test/support/temp-dir.ts"],
     include: process.env["TUF_TESTS"]?.split(",") ?? [
       "test/tuf/**/*.test.ts",
       "test/trust/{tuf,oci}/**/*.test.ts",
