@@ -10,15 +10,7 @@ import type { Coverage } from "../src/trust/coverage.ts";
 import type { VerificationReport } from "../src/trust/report.ts";
 import { readBinding, withBinding } from "../src/trust/target-custom.ts";
 import { failure, UseCase } from "./support/use-case.ts";
-import {
-  component,
-  componentImport,
-  componentImports,
-  coreImport,
-  coreImports,
-  ONE_TYPE,
-  wasmModule,
-} from "./support/wasm-builder.ts";
+import { componentAsking, moduleAsking } from "./support/wasm-builder.ts";
 
 let world: UseCase;
 let store: ApprovalStore;
@@ -31,7 +23,7 @@ beforeEach(async () => {
 afterEach(() => world.stop());
 
 function wasi(...names: string[]): Uint8Array {
-  return component(componentImports(...names.map((name) => componentImport(`wasi:${name}`))));
+  return componentAsking(...names.map((name) => `wasi:${name}`));
 }
 
 async function release(tag: string, bytes: Uint8Array): Promise<void> {
@@ -153,7 +145,7 @@ describe("pull, where the policy wants wider contracts approved", () => {
   it("wants another kind approved, and a compatible version not", async () => {
     await release("v1", V1);
     await pullTag("v1");
-    await release("core", wasmModule(ONE_TYPE, coreImports(coreImport("wasi:cli/stdin@0.2.0", "read", "function"))));
+    await release("core", moduleAsking("wasi:cli/stdin@0.2.0", "read"));
     expect(await refused("core", "CONTRACT_WIDENED")).toMatchObject({ kind: "module" });
     await release("v1.1", wasi("cli/stdin@0.2.9"));
     await pullTag("v1.1");

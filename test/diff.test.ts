@@ -5,15 +5,7 @@ import { moduleFromBytes } from "../src/read-module.ts";
 import type { SignedTarget } from "../src/trust/source.ts";
 import { readBinding, withBinding } from "../src/trust/target-custom.ts";
 import { failure, UseCase } from "./support/use-case.ts";
-import {
-  component,
-  componentImport,
-  componentImports,
-  coreImport,
-  coreImports,
-  ONE_TYPE,
-  wasmModule,
-} from "./support/wasm-builder.ts";
+import { componentAsking, moduleAsking } from "./support/wasm-builder.ts";
 
 let world: UseCase;
 
@@ -23,12 +15,10 @@ beforeEach(async () => {
 
 afterEach(() => world.stop());
 
-function core(...names: string[]): Uint8Array {
-  return wasmModule(ONE_TYPE, coreImports(...names.map((name) => coreImport("wasi", name, "function"))));
-}
+const core = (...names: string[]): Uint8Array => moduleAsking("wasi", ...names);
 
 function wasi(...names: string[]): Uint8Array {
-  return component(componentImports(...names.map((name) => componentImport(`wasi:${name}@0.2.0`))));
+  return componentAsking(...names.map((name) => `wasi:${name}@0.2.0`));
 }
 
 const file = (bytes: Uint8Array): DiffSource => ({ module: moduleFromBytes("app.wasm", bytes) });

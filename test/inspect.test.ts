@@ -12,11 +12,11 @@ import { moduleFromBytes } from "../src/read-module.ts";
 import { buildArtifact, type ArtifactInput } from "../src/wasm/artifact.ts";
 import { scanWasm } from "../src/wasm/binary.ts";
 import { sha256, startHostileRegistry, type HostileRegistry } from "./support/hostile-registry.ts";
-import { coreImport, coreImports, custom, ONE_TYPE, wasmModule } from "./support/wasm-builder.ts";
+import { custom, moduleAsking, ONE_TYPE, wasmModule } from "./support/wasm-builder.ts";
 
 const GREETER = new Uint8Array(readFileSync(new URL("./fixtures/wasm/greeter.wasm", import.meta.url)));
 const GREETER_PACKAGE = new Uint8Array(readFileSync(new URL("./fixtures/wasm/greeter-package.wasm", import.meta.url)));
-const MODULE = wasmModule(ONE_TYPE, coreImports(coreImport("wasi_unstable", "fd_write", "function")));
+const MODULE = moduleAsking("wasi_unstable", "fd_write");
 const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
 const INDEX = "application/vnd.oci.image.index.v1+json";
 const REPOSITORY = "acme/app";

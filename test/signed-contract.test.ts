@@ -7,15 +7,7 @@ import { contractOf } from "../src/trust/contract/contract.ts";
 import { readBinding, withBinding } from "../src/trust/target-custom.ts";
 import { scanWasm } from "../src/wasm/binary.ts";
 import { failure, UseCase } from "./support/use-case.ts";
-import {
-  component,
-  componentImport,
-  componentImports,
-  coreImport,
-  coreImports,
-  ONE_TYPE,
-  wasmModule,
-} from "./support/wasm-builder.ts";
+import { componentAsking, moduleAsking } from "./support/wasm-builder.ts";
 
 let world: UseCase;
 
@@ -25,8 +17,8 @@ beforeEach(async () => {
 
 afterEach(() => world.stop());
 
-const CORE = wasmModule(ONE_TYPE, coreImports(coreImport("env", "log", "function")));
-const COMPONENT = component(componentImports(componentImport("wasi:cli/stdin@0.2.0")));
+const CORE = moduleAsking("env", "log");
+const COMPONENT = componentAsking("wasi:cli/stdin@0.2.0");
 
 async function push(bytes: Uint8Array, signed = true): Promise<void> {
   const options = signed ? {} : { sign: undefined };

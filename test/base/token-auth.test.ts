@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { Credentials } from "../../src/base/credentials.ts";
-import { RegistryError, WasmToOciError } from "../../src/base/errors.ts";
+import { RegistryError } from "../../src/base/errors.ts";
 import { Authenticator } from "../../src/base/token-auth.ts";
 import type { TransportResponse } from "../../src/base/http.ts";
+import { failureOf } from "../support/error-code.ts";
 import { fakeTransport, type FakeAnswer, type SentRequest } from "../support/fake-transport.ts";
 
 const SCOPE = "repository:acme/app:pull";
@@ -45,15 +46,6 @@ function setUp(
 }
 
 const token = (text: string, more: object = {}): FakeAnswer => ({ body: JSON.stringify({ token: text, ...more }) });
-
-async function failure(work: Promise<unknown>): Promise<WasmToOciError> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof WasmToOciError) return error;
-  throw new Error(`expected one of our errors, got ${String(error)}`);
-}
 
 describe("Authenticator", () => {
   it("gets an anonymous token for what it wants to do", async () => {
@@ -146,7 +138,7 @@ describe("Authenticator", () => {
     expect(await good.auth.answer(unauthorised(BEARER), SCOPE, undefined)).toBe("Bearer T1");
     expect(Buffer.from(good.requests[0]!.body).toString()).toContain("grant_type=refresh_token");
     const bad = setUp(() => ({ status: 401 }), credentials);
-    expect((await failure(bad.auth.answer(unauthorised(BEARER), SCOPE, undefined))).code).toBe("REGISTRY_DENIED");
+    expect((await failureOf(bad.auth.answer(unauthorised(BEARER), SCOPE, undefined))).code).toBe("REGISTRY_DENIED");
     expect(bad.requests).toHaveLength(1);
   });
 
@@ -203,7 +195,7 @@ describe("Authenticator", () => {
     "https://ann@auth.example.com/",
   ])("sends nothing to the realm %s", async (realm) => {
     const { auth, requests } = setUp(() => token("T1"), BASIC);
-    const error = await failure(auth.answer(unauthorised(`Bearer realm="${realm}"`), SCOPE, undefined));
+    const error = await failureOf(auth.answer(unauthorised(`Bearer realm="${realm}"`), SCOPE, undefined));
     expect(error.code).toBe("REDIRECT_REFUSED");
     expect(requests).toEqual([]);
     // and the next honest challenge works
@@ -213,7 +205,7 @@ describe("Authenticator", () => {
   it.each([301, 302, 303, 307, 308])("follows no redirect (%d) of the token server", async (status) => {
     const location = "http://127.0.0.1:1/steal";
     const { auth, requests } = setUp(() => ({ status, headers: { location } }), BASIC);
-    expect((await failure(auth.answer(unauthorised(BEARER), SCOPE, undefined))).code).toBe("REDIRECT_REFUSED");
+    expect((await failureOf(auth.answer(unauthorised(BEARER), SCOPE, undefined))).code).toBe("REDIRECT_REFUSED");
     expect(requests.map(({ url }) => url.host)).toEqual(["auth.example.com"]);
   });
 
@@ -244,7 +236,7 @@ describe("Authenticator", () => {
   ])("fails where the token server gives %s, and works the next time", async (_what, answer, code) => {
     let broken = true;
     const { auth } = setUp(() => (broken ? answer : token("T1")), BASIC);
-    expect((await failure(auth.answer(unauthorised(BEARER), SCOPE, undefined))).code).toBe(code);
+    expect((await failureOf(auth.answer(unauthorised(BEARER), SCOPE, undefined))).code).toBe(code);
     expect(auth.authorization(SCOPE)).toBeUndefined();
     broken = false;
     expect(await auth.answer(unauthorised(BEARER), SCOPE, undefined)).toBe("Bearer T1");
@@ -260,7 +252,7 @@ describe("Authenticator", () => {
     for (const answer of [{ status: 403, body: "canary-password" }, { status: 500 }, { body: '{"token":"canary' }]) {
       for (const credentials of [BASIC, { kind: "identity-token", token: "canary-refresh" }] as const) {
         const { auth } = setUp(() => answer, credentials);
-        const error = await failure(auth.answer(unauthorised(BEARER), SCOPE, undefined));
+        const error = await failureOf(auth.answer(unauthorised(BEARER), SCOPE, undefined));
         expect(JSON.stringify([error.message, error.hint, error.details, String(error.cause)])).not.toMatch(secrets);
       }
     }

@@ -3,27 +3,17 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { startServed, type Served } from "../support/served.ts";
-import {
-  component,
-  componentImport,
-  componentImports,
-  coreImport,
-  coreImports,
-  ONE_TYPE,
-  wasmModule,
-} from "../support/wasm-builder.ts";
+import { componentAsking, moduleAsking } from "../support/wasm-builder.ts";
 
 let served: Served;
 let repository: string;
 
-const wasi = (...names: string[]): Uint8Array =>
-  component(componentImports(...names.map((name) => componentImport(`wasi:${name}@0.2.0`))));
+const wasi = (...names: string[]): Uint8Array => componentAsking(...names.map((name) => `wasi:${name}@0.2.0`));
 
 beforeAll(async () => {
   served = await startServed();
   repository = `${served.registry}/team/app`;
-  const core = (...names: string[]): Uint8Array =>
-    wasmModule(ONE_TYPE, coreImports(...names.map((name) => coreImport("wasi_snapshot_preview1", name, "function"))));
+  const core = (...names: string[]): Uint8Array => moduleAsking("wasi_snapshot_preview1", ...names);
   await writeFile(join(served.home, "v1.wasm"), wasi("cli/stdin"));
   await writeFile(join(served.home, "v2.wasm"), wasi("cli/stdin", "sockets/tcp"));
   await writeFile(join(served.home, "old.wasm"), core("fd_write"));

@@ -3,10 +3,11 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from "node:net";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { StorageError, WasmToOciError } from "../../src/base/errors.ts";
+import { StorageError } from "../../src/base/errors.ts";
 import { createFetchTransport } from "../../src/base/fetch-transport.ts";
 import { readBody, type StreamBody, type Transport } from "../../src/base/http.ts";
 import { createNodeTransport } from "../../src/node/transport.ts";
+import { failureOf } from "../support/error-code.ts";
 import { collect } from "../support/registry-rig.ts";
 
 const IDLE_MS = 400;
@@ -29,15 +30,6 @@ const IMPLEMENTATIONS: readonly Implementation[] = [
     open: () => ({ transport: createFetchTransport({ idleTimeoutMs: IDLE_MS }), close: () => undefined }),
   },
 ];
-
-async function failure(work: Promise<unknown>): Promise<WasmToOciError> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof WasmToOciError) return error;
-  throw new Error(`expected one of our errors, got ${String(error)}`);
-}
 
 function streamed(chunks: readonly Uint8Array[], size?: number): StreamBody {
   return {
@@ -152,7 +144,9 @@ describe.each(IMPLEMENTATIONS)("the transport of $name", ({ open }) => {
     ["short", 12],
     ["long", 10],
   ])("stops where a stream is too %s for its size", async (_what, size) => {
-    const error = await failure(transport({ method: "PUT", url, body: streamed([Buffer.from("hello world")], size) }));
+    const error = await failureOf(
+      transport({ method: "PUT", url, body: streamed([Buffer.from("hello world")], size) }),
+    );
     expect(error).toBeInstanceOf(StorageError);
     expect(error.code).toBe("FILE_CHANGED");
   });
@@ -166,7 +160,7 @@ describe.each(IMPLEMENTATIONS)("the transport of $name", ({ open }) => {
         throw problem;
       },
     };
-    expect(await failure(transport({ method: "PUT", url, body }))).toBe(problem);
+    expect(await failureOf(transport({ method: "PUT", url, body }))).toBe(problem);
   });
 
   it("gives an answer that comes while the body is still being sent", async () => {
@@ -196,14 +190,14 @@ describe.each(IMPLEMENTATIONS)("the transport of $name", ({ open }) => {
     });
     const { port } = closed.address() as AddressInfo;
     await new Promise((resolve) => closed.close(resolve));
-    const error = await failure(transport({ method: "GET", url: `http://127.0.0.1:${port}/?secret=canary` }));
+    const error = await failureOf(transport({ method: "GET", url: `http://127.0.0.1:${port}/?secret=canary` }));
     expect(error).toMatchObject({ code: "NETWORK", details: { host: `127.0.0.1:${port}` } });
     expect(error.message + error.hint).not.toContain("canary");
   });
 
   it("ends with NETWORK where the connection is cut before the headers", async () => {
     respond = (request) => void request.socket.destroy();
-    expect((await failure(transport({ method: "GET", url }))).code).toBe("NETWORK");
+    expect((await failureOf(transport({ method: "GET", url }))).code).toBe("NETWORK");
   });
 
   it("ends with NETWORK where the body is cut before its length", async () => {
@@ -212,18 +206,18 @@ describe.each(IMPLEMENTATIONS)("the transport of $name", ({ open }) => {
       response.write("some", () => request.socket.destroy());
     };
     const response = await transport({ method: "GET", url });
-    expect((await failure(collect(response.body))).code).toBe("NETWORK");
+    expect((await failureOf(collect(response.body))).code).toBe("NETWORK");
   });
 
   it("ends with NETWORK where a chunked body is cut", async () => {
     respond = (request, response) => void response.write("some", () => request.socket.destroy());
     const response = await transport({ method: "GET", url });
-    expect((await failure(collect(response.body))).code).toBe("NETWORK");
+    expect((await failureOf(collect(response.body))).code).toBe("NETWORK");
   });
 
   it("ends with TIMEOUT where no headers come", async () => {
     respond = () => undefined;
-    expect(await failure(transport({ method: "GET", url }))).toMatchObject({
+    expect(await failureOf(transport({ method: "GET", url }))).toMatchObject({
       code: "TIMEOUT",
       details: { seconds: IDLE_MS / 1000 },
     });
@@ -232,7 +226,7 @@ describe.each(IMPLEMENTATIONS)("the transport of $name", ({ open }) => {
   it("ends with TIMEOUT where the body falls silent", async () => {
     respond = (_request, response) => void response.write("some");
     const response = await transport({ method: "GET", url });
-    expect((await failure(collect(response.body))).code).toBe("TIMEOUT");
+    expect((await failureOf(collect(response.body))).code).toBe("TIMEOUT");
   });
 
   it("limits silence, not the whole transfer", async () => {
@@ -270,12 +264,12 @@ describe.each(IMPLEMENTATIONS)("the transport of $name", ({ open }) => {
   it("ends with INTERRUPTED at any moment", async () => {
     const early = new AbortController();
     early.abort();
-    expect((await failure(transport({ method: "GET", url, signal: early.signal }))).code).toBe("INTERRUPTED");
+    expect((await failureOf(transport({ method: "GET", url, signal: early.signal }))).code).toBe("INTERRUPTED");
     expect(requests).toEqual([]);
 
     const waiting = new AbortController();
     respond = () => waiting.abort();
-    expect((await failure(transport({ method: "GET", url, signal: waiting.signal }))).code).toBe("INTERRUPTED");
+    expect((await failureOf(transport({ method: "GET", url, signal: waiting.signal }))).code).toBe("INTERRUPTED");
 
     const reading = new AbortController();
     respond = (_request, response) => void response.write("some");
@@ -283,7 +277,7 @@ describe.each(IMPLEMENTATIONS)("the transport of $name", ({ open }) => {
     const work = (async () => {
       for await (const chunk of response.body) if (chunk.length > 0) reading.abort();
     })();
-    expect((await failure(work)).code).toBe("INTERRUPTED");
+    expect((await failureOf(work)).code).toBe("INTERRUPTED");
   });
 
   it("frees the connection of a body that is not wanted", async () => {
@@ -310,7 +304,7 @@ describe.each(IMPLEMENTATIONS)("the transport of $name", ({ open }) => {
   it.each(["ftp://127.0.0.1/", "http://user:canary@127.0.0.1/", "nonsense", "file:///etc/passwd"])(
     "sends nothing to %s",
     async (address) => {
-      const error = await failure(transport({ method: "GET", url: address }));
+      const error = await failureOf(transport({ method: "GET", url: address }));
       expect(error.code).toBe("USAGE");
       expect(error.message).not.toContain("canary");
     },
@@ -318,6 +312,6 @@ describe.each(IMPLEMENTATIONS)("the transport of $name", ({ open }) => {
 
   it("meets an answer that is no HTTP with one of our errors", async () => {
     server.on("connection", (socket) => void socket.end("SSH-2.0-OpenSSH_9.2p1\r\n"));
-    expect((await failure(transport({ method: "GET", url }))).code).toMatch(/^(?:RESPONSE_INVALID|NETWORK)$/);
+    expect((await failureOf(transport({ method: "GET", url }))).code).toMatch(/^(?:RESPONSE_INVALID|NETWORK)$/);
   });
 });

@@ -6,12 +6,13 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { utf8Encode } from "../../src/base/bytes.ts";
 import { digestBytes, type Digest } from "../../src/base/digest.ts";
-import { TransportError, WasmToOciError } from "../../src/base/errors.ts";
+import { TransportError } from "../../src/base/errors.ts";
 import type { StreamBody } from "../../src/base/http.ts";
 import { nodeHasher } from "../../src/node/hasher.ts";
 import { createNodeTransport, type NodeTransport } from "../../src/node/transport.ts";
 import { RegistryClient, type RegistryClientOptions, type Repository } from "../../src/oci/registry-client.ts";
 import { MediaType } from "../../src/oci/types.ts";
+import { failureOf } from "../support/error-code.ts";
 import { describeWithPeers, skopeo, startDockerRegistry, type DockerRegistry } from "../support/peers.ts";
 import { collect, fixedCredentials } from "../support/registry-rig.ts";
 
@@ -49,15 +50,6 @@ async function push(repository: Repository, module: Uint8Array, tag: string): Pr
   await repository.manifests.putByDigest(bytes, MediaType.ociManifest, digest);
   await repository.manifests.tag(bytes, MediaType.ociManifest, tag);
   return digest;
-}
-
-async function failure(work: Promise<unknown>): Promise<WasmToOciError> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof WasmToOciError) return error;
-  throw new Error(`expected one of our errors, got ${String(error)}`);
 }
 
 describeWithPeers(["docker-registry"], "docker-registry without authentication", () => {
@@ -115,14 +107,14 @@ describeWithPeers(["docker-registry"], "docker-registry without authentication",
     expect(await repository.manifests.head("nope")).toBeUndefined();
     expect(await repository.blobs.has(`sha256:${"0".repeat(64)}`)).toBe(false);
     const absent = collect(repository.blobs.get({ digest: `sha256:${"0".repeat(64)}`, size: 1 }));
-    expect(await failure(absent)).toMatchObject({ code: "REGISTRY_NOT_FOUND", details: { reason: "BLOB_UNKNOWN" } });
+    expect(await failureOf(absent)).toMatchObject({ code: "REGISTRY_NOT_FOUND", details: { reason: "BLOB_UNKNOWN" } });
     const empty = clientOf(transport).repository({ registry: registry.host, repository: "acme/empty" });
-    expect((await failure(collectTags(empty))).code).toBe("REGISTRY_NOT_FOUND");
+    expect((await failureOf(collectTags(empty))).code).toBe("REGISTRY_NOT_FOUND");
   });
 
   test("names the fault where other bytes arrive than were announced", async () => {
     const other = randomBytes(1000);
-    const error = await failure(repository.blobs.put({ digest: digestOf(module.subarray(1)), size: 1000 }, other));
+    const error = await failureOf(repository.blobs.put({ digest: digestOf(module.subarray(1)), size: 1000 }, other));
     expect(error).toMatchObject({ code: "REGISTRY_REFUSED", details: { reason: "DIGEST_INVALID" } });
     expect(await repository.blobs.has(digestOf(other))).toBe(false);
   });
@@ -153,7 +145,7 @@ describeWithPeers(["docker-registry"], "docker-registry without authentication",
       Layers: [{ mediaType: "application/wasm", digest: digestOf(EMPTY), size: 2 }],
     });
     await repository.manifests.tag(utf8Encode(text), MediaType.ociManifest, "two-faced");
-    expect((await failure(repository.manifests.get("two-faced"))).code).toBe("MANIFEST_INVALID");
+    expect((await failureOf(repository.manifests.get("two-faced"))).code).toBe("MANIFEST_INVALID");
     expect((await repository.manifests.get("v1"))!.digest).toBe(digest);
   });
 });
@@ -208,7 +200,7 @@ describeWithPeers(["docker-registry"], "docker-registry with Basic authenticatio
       expect((await as("secret").repository(at).manifests.get("v1"))!.digest).toBe(digest);
       for (const client of [as("canary-wrong"), as()]) {
         for (const work of [() => client.ping(registry.host), () => client.repository(at).manifests.get("v1")]) {
-          const error = await failure(work());
+          const error = await failureOf(work());
           expect(error).toMatchObject({ code: "REGISTRY_DENIED", status: 401, details: { reason: "UNAUTHORIZED" } });
           expect(error.hint).toContain("login");
           expect(error.message + error.hint).not.toContain("canary");
@@ -261,8 +253,8 @@ describeWithPeers(["docker-registry", "openssl"], "docker-registry with tokens a
   test("refuses a push without rights, and a wrong password", async () => {
     const body = randomBytes(10);
     const blob = { digest: digestOf(body), size: 10 };
-    expect((await failure(repositoryAs(undefined).blobs.put(blob, body))).code).toBe("REGISTRY_DENIED");
-    const error = await failure(repositoryAs("canary-wrong").blobs.put(blob, body));
+    expect((await failureOf(repositoryAs(undefined).blobs.put(blob, body))).code).toBe("REGISTRY_DENIED");
+    const error = await failureOf(repositoryAs("canary-wrong").blobs.put(blob, body));
     expect(error.code).toBe("REGISTRY_DENIED");
     expect(error.message + error.hint).not.toContain("canary");
     expect(await repositoryAs("secret").blobs.has(blob.digest)).toBe(false);
@@ -271,7 +263,7 @@ describeWithPeers(["docker-registry", "openssl"], "docker-registry with tokens a
   test("is not trusted without its authority", async () => {
     const strict = createNodeTransport({ env: {} });
     const client = clientOf(strict, { plainHttp: () => false });
-    expect((await failure(client.ping(registry.host))).code).toBe("TLS");
+    expect((await failureOf(client.ping(registry.host))).code).toBe("TLS");
     strict.close();
   });
 });

@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Credentials } from "../../src/base/credentials.ts";
-import { WasmToOciError } from "../../src/base/errors.ts";
 import { dockerCredentials, type CredentialStore } from "../../src/node/docker-credentials.ts";
+import { failureOf } from "../support/error-code.ts";
 
 const ANN = { kind: "basic", username: "ann", password: "canary:pass" } as const;
 const auth = (user: string, password: string): string => Buffer.from(`${user}:${password}`).toString("base64");
@@ -31,15 +31,6 @@ const docker = (document: unknown): Promise<string> => write(".docker/config.jso
 
 async function readDocker(): Promise<Record<string, unknown>> {
   return JSON.parse(await readFile(join(home, ".docker/config.json"), "utf8")) as Record<string, unknown>;
-}
-
-async function failure(work: Promise<unknown>): Promise<WasmToOciError> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof WasmToOciError) return error;
-  throw new Error(`expected one of our errors, got ${String(error)}`);
 }
 
 /** A helper whose store is a folder; it keeps what it was asked. */
@@ -162,7 +153,7 @@ describe("reading", () => {
     ["2 MiB", `"${"a".repeat(2 * 1024 * 1024)}"`, "LIMIT_EXCEEDED"],
   ])("refuses a file with %s, without showing a secret", async (_what, document, code) => {
     await docker(document);
-    const error = await failure(credentials.get("ghcr.io"));
+    const error = await failureOf(credentials.get("ghcr.io"));
     expect(error.code).toBe(code);
     expect(JSON.stringify([error.message, error.hint, error.details])).not.toMatch(/canary|Y2FuYXJ5/);
   });
@@ -172,7 +163,7 @@ describe("reading", () => {
     async (name) => {
       await mkdir(join(home, "bin", "docker-credential-a"), { recursive: true });
       await docker({ credHelpers: { "ghcr.io": name } });
-      const error = await failure(credentials.get("ghcr.io"));
+      const error = await failureOf(credentials.get("ghcr.io"));
       expect([error.code, error.message]).toEqual([
         "CREDENTIALS_INVALID",
         expect.stringContaining("is not a credential helper's name"),
@@ -182,7 +173,7 @@ describe("reading", () => {
 
   it("says that a file cannot be read", async () => {
     await mkdir(join(home, ".docker/config.json"), { recursive: true });
-    expect((await failure(credentials.get("ghcr.io"))).kind).toBe("storage");
+    expect((await failureOf(credentials.get("ghcr.io"))).kind).toBe("storage");
   });
 });
 
@@ -236,7 +227,7 @@ describe("credential helpers", () => {
   ])("reports a helper that %s, without its output", async (_what, script, message) => {
     if (script !== undefined) await installHelper("bad", script);
     await docker({ credsStore: "bad" });
-    const error = await failure(credentials.get("ghcr.io"));
+    const error = await failureOf(credentials.get("ghcr.io"));
     expect(error.code).toBe("CREDENTIALS_INVALID");
     expect(error.message).toContain(message);
     expect(JSON.stringify([error.message, error.hint, error.details])).not.toContain("canary");
@@ -247,7 +238,7 @@ describe("credential helpers", () => {
     async (answer) => {
       await installHelper("bad", `#!/bin/sh\necho '${answer}'\n`);
       await docker({ credsStore: "bad" });
-      const error = await failure(credentials.get("ghcr.io"));
+      const error = await failureOf(credentials.get("ghcr.io"));
       expect(error.code).toMatch(/^(?:JSON_INVALID|CONFIG_INVALID)$/);
       expect(error.message).not.toContain("canary");
     },
@@ -269,7 +260,7 @@ describe("credential helpers", () => {
     await installHelper("bad", "#!/bin/sh\nexit 1\n");
     const before = { credsStore: "bad", auths: { "ghcr.io": { auth: auth("old", "x") } } };
     await docker(before);
-    expect((await failure(credentials.store("ghcr.io", ANN))).code).toBe("CREDENTIALS_INVALID");
+    expect((await failureOf(credentials.store("ghcr.io", ANN))).code).toBe("CREDENTIALS_INVALID");
     expect(await readDocker()).toEqual(before);
   });
 });
@@ -318,7 +309,7 @@ describe("storing in the file", () => {
 
   it("leaves a file that it does not understand as it is", async () => {
     const path = await docker('{"auths":{"a":{}},"auths":{}}');
-    expect((await failure(credentials.store("ghcr.io", ANN))).code).toBe("JSON_INVALID");
+    expect((await failureOf(credentials.store("ghcr.io", ANN))).code).toBe("JSON_INVALID");
     expect(await readFile(path, "utf8")).toBe('{"auths":{"a":{}},"auths":{}}');
   });
 

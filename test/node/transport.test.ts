@@ -4,9 +4,9 @@ import { connect, type AddressInfo, type Socket } from "node:net";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { WasmToOciError } from "../../src/base/errors.ts";
 import { readBody } from "../../src/base/http.ts";
 import { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "../../src/node/transport.ts";
+import { failureOf } from "../support/error-code.ts";
 import { findProgram } from "../support/peer-process.ts";
 import { makeCertificates, type TestCertificates } from "../support/test-certificates.ts";
 
@@ -41,15 +41,6 @@ async function get(transport: NodeTransport, url: string): Promise<string> {
   return `${response.status} ${Buffer.from(await readBody(response, 1000, "answer")).toString()}`;
 }
 
-async function failure(work: Promise<unknown>): Promise<WasmToOciError> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof WasmToOciError) return error;
-  throw new Error(`expected one of our errors, got ${String(error)}`);
-}
-
 describe("an exchange that is given up", () => {
   it("ends in our error, not the process, where the whole answer is in and its reader is still busy", async () => {
     const port = await listen(createServer((_request, response) => response.end("whole")));
@@ -60,7 +51,7 @@ describe("an exchange that is given up", () => {
     expect(Buffer.from((await body.next()).value as Uint8Array).toString()).toBe("whole");
     abort.abort();
     for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate); // an unheard event would end the run here
-    expect(await failure(body.next())).toMatchObject({ code: "INTERRUPTED" });
+    expect(await failureOf(body.next())).toMatchObject({ code: "INTERRUPTED" });
   });
 });
 
@@ -85,10 +76,10 @@ describe.skipIf(findProgram("openssl") === undefined)("TLS", () => {
 
   it("refuses an unknown authority, and says what to do", async () => {
     const port = await startTls();
-    const error = await failure(get(open(), `https://localhost:${port}/`));
+    const error = await failureOf(get(open(), `https://localhost:${port}/`));
     expect(error.code).toBe("TLS");
     expect(error.hint).toContain("--tlscacert");
-    expect((await failure(get(open({ ca: other.caPem }), `https://localhost:${port}/`))).code).toBe("TLS");
+    expect((await failureOf(get(open({ ca: other.caPem }), `https://localhost:${port}/`))).code).toBe("TLS");
   });
 
   it.each<[string, () => NodeTransportOptions]>([
@@ -105,29 +96,29 @@ describe.skipIf(findProgram("openssl") === undefined)("TLS", () => {
     const port = await startTls();
     const transport = open({ ca: (host) => (host === "127.0.0.1" ? [certificates.caPem] : undefined) });
     expect(await get(transport, `https://127.0.0.1:${port}/`)).toBe("200 tls");
-    expect((await failure(get(transport, `https://localhost:${port}/`))).code).toBe("TLS");
+    expect((await failureOf(get(transport, `https://localhost:${port}/`))).code).toBe("TLS");
   });
 
   it("skips the check for no other host and port than the one named", async () => {
     const [port, second] = [await startTls(), await startTls()];
     const transport = open({ insecure: (host) => host === `localhost:${port}` });
     expect(await get(transport, `https://localhost:${port}/`)).toBe("200 tls");
-    expect((await failure(get(transport, `https://localhost:${second}/`))).code).toBe("TLS");
-    expect((await failure(get(transport, `https://127.0.0.1:${port}/`))).code).toBe("TLS");
+    expect((await failureOf(get(transport, `https://localhost:${second}/`))).code).toBe("TLS");
+    expect((await failureOf(get(transport, `https://127.0.0.1:${port}/`))).code).toBe("TLS");
   });
 
   it("refuses a certificate for another name", async () => {
     const port = await startTls();
     const transport = open({ ca: certificates.caPem });
     const request = { method: "GET", url: `https://localhost.localdomain:${port}/` };
-    const error = await failure(transport(request));
+    const error = await failureOf(transport(request));
     expect(error.code).toMatch(/^(?:TLS|NETWORK)$/); // NETWORK where that name has no address
   });
 
   it("shows a client certificate where it is asked for", async () => {
     const port = await startTls({ ca: certificates.caPem, requestCert: true, rejectUnauthorized: true });
     const ca = certificates.caPem;
-    const error = await failure(get(open({ ca }), `https://localhost:${port}/`));
+    const error = await failureOf(get(open({ ca }), `https://localhost:${port}/`));
     expect(error.code).toMatch(/^(?:TLS|NETWORK)$/);
     const transport = open({ ca, cert: file("client.crt"), key: file("client.key") });
     expect(await get(transport, `https://localhost:${port}/`)).toBe("200 tls");
@@ -141,13 +132,13 @@ describe.skipIf(findProgram("openssl") === undefined)("TLS", () => {
     ["a key that belongs to another certificate", () => ({ cert: file("client.crt"), key: file("server.key") })],
   ])("refuses %s", async (_what, options) => {
     const port = await startTls();
-    const error = await failure(get(open(options()), `https://localhost:${port}/`));
+    const error = await failureOf(get(open(options()), `https://localhost:${port}/`));
     expect(error.code).toBe("CERTIFICATE_INVALID");
   });
 
   it("says that a server speaks plain http", async () => {
     const port = await listen(createServer((_request, response) => void response.end("plain")));
-    const error = await failure(get(open(), `https://localhost:${port}/`));
+    const error = await failureOf(get(open(), `https://localhost:${port}/`));
     expect(error.code).toBe("TLS");
     expect(error.hint).toContain("--use-http");
   });
@@ -182,7 +173,7 @@ describe.skipIf(findProgram("openssl") === undefined)("TLS", () => {
     const proxy = createServer();
     proxy.on("connect", (_request, socket: Socket) => void socket.end("HTTP/1.1 403 Forbidden\r\n\r\n"));
     const env = { HTTPS_PROXY: `http://user:canary@127.0.0.1:${await listen(proxy)}` };
-    const error = await failure(get(open({ env }), "https://registry.example.com/"));
+    const error = await failureOf(get(open({ env }), "https://registry.example.com/"));
     expect(error).toMatchObject({ code: "NETWORK", details: { reason: "PROXY" } });
     expect(error.message + error.hint).not.toContain("canary");
   });
@@ -207,7 +198,7 @@ describe("plain http", () => {
     await get(transport, `http://127.0.0.1:${port}/`); // a kept connection must not help
     for (const host of ["127.0.0.1", "localhost", "[::1]", "127.1", "0"]) {
       const request = { method: "GET", url: `http://${host}:${port}/`, publicOnly: true };
-      expect(await failure(transport(request))).toMatchObject({
+      expect(await failureOf(transport(request))).toMatchObject({
         code: "REDIRECT_REFUSED",
         details: { reason: "NOT_PUBLIC" },
       });
@@ -228,11 +219,11 @@ describe("plain http", () => {
     const url = `http://auth.example.com:${port}/`;
     expect(await get(transport, url)).toBe("200 1"); // leaves a connection that the next request must not take
     const refusal = { code: "REDIRECT_REFUSED", details: { reason: "NOT_PUBLIC", host: "auth.example.com" } };
-    expect(await failure(transport({ method: "GET", url, publicOnly: true }))).toMatchObject(refusal);
+    expect(await failureOf(transport({ method: "GET", url, publicOnly: true }))).toMatchObject(refusal);
     addresses.unshift({ address: "93.184.216.34", family: 4 });
-    expect(await failure(transport({ method: "GET", url, publicOnly: true }))).toMatchObject(refusal);
+    expect(await failureOf(transport({ method: "GET", url, publicOnly: true }))).toMatchObject(refusal);
     addresses.length = 0;
-    expect(await failure(transport({ method: "GET", url, publicOnly: true }))).toMatchObject(refusal);
+    expect(await failureOf(transport({ method: "GET", url, publicOnly: true }))).toMatchObject(refusal);
     expect(reached).toBe(1);
   });
 
@@ -244,7 +235,7 @@ describe("plain http", () => {
   });
 
   it("says that there is no such host", async () => {
-    const error = await failure(get(open(), "http://no-such-host.invalid/"));
+    const error = await failureOf(get(open(), "http://no-such-host.invalid/"));
     expect(error.code).toBe("NETWORK");
     expect(error.message).toContain("no-such-host.invalid");
     expect(error.hint).toBeTruthy();
@@ -252,7 +243,7 @@ describe("plain http", () => {
 
   it("refuses headers that would break the request", async () => {
     const request = { method: "GET", url: "http://127.0.0.1:1/", headers: { authorization: "Bearer a\r\nx: y" } };
-    expect((await failure(open()(request))).code).toBe("USAGE");
+    expect((await failureOf(open()(request))).code).toBe("USAGE");
   });
 
   it.each(["close", "keep-alive"])(

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Digest } from "../../src/base/digest.ts";
-import { RegistryError, StorageError, WasmToOciError } from "../../src/base/errors.ts";
+import { RegistryError, StorageError } from "../../src/base/errors.ts";
 import type { StreamBody } from "../../src/base/http.ts";
 import type { Progress } from "../../src/base/progress.ts";
 import type { NodeTransport } from "../../src/node/transport.ts";
+import { failureOf } from "../support/error-code.ts";
 import { sha256, startHostileRegistry, type HostileRegistry } from "../support/hostile-registry.ts";
 import { collect, registryRig, testTransport, type RegistryRig } from "../support/registry-rig.ts";
 
@@ -39,15 +40,6 @@ function body(bytes: Uint8Array): StreamBody & { opened: () => number } {
         yield await Promise.resolve(bytes.subarray(at, at + 16_384));
     },
   };
-}
-
-async function failure(work: Promise<unknown>): Promise<WasmToOciError> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof WasmToOciError) return error;
-  throw new Error(`expected one of our errors, got ${String(error)}`);
 }
 
 function ranges(): (string | undefined)[] {
@@ -88,7 +80,7 @@ describe("blobs.get", () => {
 
   it("gives up after four tries without progress", async () => {
     registry.setFault(() => ({ alter: (honest) => honest, cutAfter: 0 }));
-    expect((await failure(collect(rig.repository.blobs.get(BLOB)))).code).toBe("NETWORK");
+    expect((await failureOf(collect(rig.repository.blobs.get(BLOB)))).code).toBe("NETWORK");
     expect(registry.requests).toHaveLength(4);
   });
 
@@ -99,7 +91,7 @@ describe("blobs.get", () => {
       const start = Number(/\d+/.exec(headers["range"] ?? "0")![0]);
       return { alter: (honest) => ({ ...honest, body: other.subarray(start) }) };
     });
-    expect((await failure(collect(rig.repository.blobs.get(BLOB)))).code).toBe("DIGEST_MISMATCH");
+    expect((await failureOf(collect(rig.repository.blobs.get(BLOB)))).code).toBe("DIGEST_MISMATCH");
   });
 
   it.each([
@@ -111,7 +103,7 @@ describe("blobs.get", () => {
       if (nth === 1) return { alter: (honest) => honest, cutAfter: 100_000 };
       return { alter: (honest) => ({ ...honest, headers: { "content-range": contentRange } }) };
     });
-    expect((await failure(collect(rig.repository.blobs.get(BLOB)))).code).toBe("RESPONSE_INVALID");
+    expect((await failureOf(collect(rig.repository.blobs.get(BLOB)))).code).toBe("RESPONSE_INVALID");
   });
 
   it.each<[string, Buffer]>([
@@ -122,7 +114,7 @@ describe("blobs.get", () => {
   ])("refuses %s, and takes the right ones afterwards", async (_what, evil) => {
     const lie = { "docker-content-digest": BLOB.digest };
     registry.setFault(() => ({ alter: () => ({ status: 200, headers: lie, body: evil }) }));
-    const error = await failure(collect(rig.repository.blobs.get(BLOB)));
+    const error = await failureOf(collect(rig.repository.blobs.get(BLOB)));
     expect([error.code, error.kind]).toEqual(["DIGEST_MISMATCH", "tampered"]);
     registry.setFault(undefined);
     expect(sha256(await collect(rig.repository.blobs.get(BLOB)))).toBe(BLOB.digest);
@@ -134,13 +126,13 @@ describe("blobs.get", () => {
     const reading = (async () => {
       for await (const chunk of rig.repository.blobs.get(BLOB)) size += chunk.length;
     })();
-    expect((await failure(reading)).code).toBe("DIGEST_MISMATCH");
+    expect((await failureOf(reading)).code).toBe("DIGEST_MISMATCH");
     expect(size).toBeLessThanOrEqual(BLOB.size);
   });
 
   it("refuses encoded content", async () => {
     registry.setFault(() => ({ alter: (honest) => honest, headers: { "content-encoding": "gzip" } }));
-    expect((await failure(collect(rig.repository.blobs.get(BLOB)))).code).toBe("RESPONSE_INVALID");
+    expect((await failureOf(collect(rig.repository.blobs.get(BLOB)))).code).toBe("RESPONSE_INVALID");
   });
 
   it("ends a connection that falls silent, after one more try", async () => {
@@ -148,13 +140,13 @@ describe("blobs.get", () => {
     transport = testTransport(300);
     rig = registryRig(registry.host, transport);
     registry.setFault(() => ({ alter: (honest) => honest, stallAfter: 1000 }));
-    expect((await failure(collect(rig.repository.blobs.get(BLOB)))).code).toBe("TIMEOUT");
+    expect((await failureOf(collect(rig.repository.blobs.get(BLOB)))).code).toBe("TIMEOUT");
     expect(registry.requests).toHaveLength(2);
   });
 
   it("says where a blob is missing", async () => {
     registry.blobs.clear();
-    const error = await failure(collect(rig.repository.blobs.get(BLOB)));
+    const error = await failureOf(collect(rig.repository.blobs.get(BLOB)));
     expect(error).toBeInstanceOf(RegistryError);
     expect(error).toMatchObject({ code: "REGISTRY_NOT_FOUND", status: 404, details: { reason: "BLOB_UNKNOWN" } });
   });
@@ -166,7 +158,7 @@ describe("blobs.get", () => {
         if (chunk.length > 0) abort.abort();
       }
     })();
-    expect((await failure(reading)).code).toBe("INTERRUPTED");
+    expect((await failureOf(reading)).code).toBe("INTERRUPTED");
   });
 });
 
@@ -175,7 +167,7 @@ describe("blobs.read", () => {
     const data = Buffer.from("{}");
     const blob = { digest: sha256(data) as Digest, size: 2 };
     expect(await rig.repository.blobs.read({ ...blob, data }, 10)).toEqual(new Uint8Array(data));
-    const error = await failure(rig.repository.blobs.read(blob, 1));
+    const error = await failureOf(rig.repository.blobs.read(blob, 1));
     expect(error.code).toBe("LIMIT_EXCEEDED");
     expect(registry.requests).toHaveLength(0);
     registry.addBlob("acme/app", data);
@@ -268,7 +260,7 @@ describe("blobs.put", () => {
 
   it("gives up after four tries", async () => {
     registry.setFault(({ method }) => (method === "PUT" ? { status: 500 } : undefined));
-    const error = await failure(rig.repository.blobs.put(BLOB, CONTENT));
+    const error = await failureOf(rig.repository.blobs.put(BLOB, CONTENT));
     expect(error).toMatchObject({ code: "REGISTRY_UNAVAILABLE", status: 500 });
     expect(registry.log().filter((line) => line.startsWith("PUT"))).toHaveLength(4);
     expect(registry.blobs.size).toBe(0);
@@ -279,7 +271,7 @@ describe("blobs.put", () => {
   it("says where the registry received other bytes than were announced", async () => {
     const changed = Buffer.from(CONTENT);
     changed[7] = changed[7]! ^ 1;
-    const error = await failure(rig.repository.blobs.put(BLOB, body(changed)));
+    const error = await failureOf(rig.repository.blobs.put(BLOB, body(changed)));
     expect(error).toMatchObject({ code: "REGISTRY_REFUSED", status: 400, details: { reason: "DIGEST_INVALID" } });
     expect(registry.blobs.size).toBe(0);
   });
@@ -289,7 +281,7 @@ describe("blobs.put", () => {
     ["longer", Buffer.concat([CONTENT, CONTENT])],
   ])("stops where the source has become %s", async (_what, bytes) => {
     const source = { ...body(bytes), size: CONTENT.length };
-    const error = await failure(rig.repository.blobs.put(BLOB, source));
+    const error = await failureOf(rig.repository.blobs.put(BLOB, source));
     expect(error).toBeInstanceOf(StorageError);
     expect(error.code).toBe("FILE_CHANGED");
     expect(registry.blobs.size).toBe(0);
@@ -307,14 +299,14 @@ describe("blobs.put", () => {
         throw problem;
       },
     };
-    expect(await failure(rig.repository.blobs.put(BLOB, source))).toBe(problem);
+    expect(await failureOf(rig.repository.blobs.put(BLOB, source))).toBe(problem);
     expect(opened).toBe(1);
   });
 
   it.each([401, 403])("is denied by %d, with the registry's reason", async (status) => {
     const reason = { errors: [{ code: "DENIED", message: "quota\u001b[31m" }] };
     registry.setFault(({ method }) => (method === "POST" ? { status, body: JSON.stringify(reason) } : undefined));
-    const error = await failure(rig.repository.blobs.put(BLOB, CONTENT));
+    const error = await failureOf(rig.repository.blobs.put(BLOB, CONTENT));
     expect(error).toMatchObject({ code: "REGISTRY_DENIED", status, details: { reason: "DENIED" } });
     expect(error.message).toContain("quota\\u{1b}[31m");
   });
@@ -322,7 +314,7 @@ describe("blobs.put", () => {
   it("refuses an answer that claims another digest", async () => {
     const headers = { "docker-content-digest": sha256(Buffer.from("evil")) };
     registry.setFault(({ method }) => (method === "PUT" ? { status: 201, headers } : undefined));
-    expect((await failure(rig.repository.blobs.put(BLOB, CONTENT))).code).toBe("DIGEST_MISMATCH");
+    expect((await failureOf(rig.repository.blobs.put(BLOB, CONTENT))).code).toBe("DIGEST_MISMATCH");
   });
 
   it("stops when told to, in the middle", async () => {
@@ -331,7 +323,7 @@ describe("blobs.put", () => {
       signal: abort.signal,
       onProgress: () => abort.abort(),
     });
-    expect((await failure(upload)).code).toBe("INTERRUPTED");
+    expect((await failureOf(upload)).code).toBe("INTERRUPTED");
     expect(registry.blobs.size).toBe(0);
   });
 });

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { utf8Encode } from "../../src/base/bytes.ts";
 import { digestBytes, type Digest } from "../../src/base/digest.ts";
-import { WasmToOciError } from "../../src/base/errors.ts";
 import type { NodeTransport } from "../../src/node/transport.ts";
 import { MAX_MANIFEST_BYTES } from "../../src/oci/manifest.ts";
 import { MediaType } from "../../src/oci/types.ts";
+import { failureOf } from "../support/error-code.ts";
 import { startHostileRegistry, type Fault, type HostileRegistry } from "../support/hostile-registry.ts";
 import { collect, registryRig, testTransport, type RegistryRig } from "../support/registry-rig.ts";
 
@@ -27,15 +27,6 @@ afterEach(async () => {
   transport.close();
   await registry.stop();
 });
-
-async function failure(work: Promise<unknown>): Promise<WasmToOciError> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof WasmToOciError) return error;
-  throw new Error(`expected one of our errors, got ${String(error)}`);
-}
 
 function add(document: unknown, tag?: string): Digest {
   return registry.addManifest("acme/app", document, OCI, tag) as Digest;
@@ -72,7 +63,7 @@ describe("manifests.get", () => {
       [500, "REGISTRY_UNAVAILABLE"],
     ] as const) {
       registry.setFault(() => ({ status }));
-      expect(await failure(rig.repository.manifests.get("v1"))).toMatchObject({ code, status });
+      expect(await failureOf(rig.repository.manifests.get("v1"))).toMatchObject({ code, status });
     }
   });
 
@@ -95,7 +86,7 @@ describe("manifests.get", () => {
     const lies = [{ "docker-content-digest": digest }, { "docker-content-digest": await digestBytes(body) }, {}];
     for (const lie of lies) {
       registry.setFault(() => ({ alter: () => ({ status: 200, headers: { "content-type": OCI, ...lie }, body }) }));
-      expect((await failure(rig.repository.manifests.get(digest))).code).toBe("DIGEST_MISMATCH");
+      expect((await failureOf(rig.repository.manifests.get(digest))).code).toBe("DIGEST_MISMATCH");
     }
     registry.setFault(undefined);
     expect((await rig.repository.manifests.get(digest))!.digest).toBe(digest);
@@ -105,7 +96,7 @@ describe("manifests.get", () => {
     add(good, "v1");
     const headers = { "docker-content-digest": `sha256:${HEX}` };
     registry.setFault(() => ({ alter: (honest) => honest, headers }));
-    expect((await failure(rig.repository.manifests.get("v1"))).code).toBe("DIGEST_MISMATCH");
+    expect((await failureOf(rig.repository.manifests.get("v1"))).code).toBe("DIGEST_MISMATCH");
   });
 
   it.each<[string, Fault, string]>([
@@ -121,12 +112,12 @@ describe("manifests.get", () => {
   ])("refuses %s", async (_what, fault, code) => {
     add(good, "v1");
     registry.setFault(() => ({ alter: (honest) => honest, ...fault }));
-    expect((await failure(rig.repository.manifests.get("v1"))).code).toBe(code);
+    expect((await failureOf(rig.repository.manifests.get("v1"))).code).toBe(code);
   });
 
   it("stops an endless manifest at the limit", async () => {
     registry.setFault(() => ({ status: 200, endless: Buffer.alloc(65_536, " ") }));
-    expect((await failure(rig.repository.manifests.get("v1"))).code).toBe("RESPONSE_TOO_LARGE");
+    expect((await failureOf(rig.repository.manifests.get("v1"))).code).toBe("RESPONSE_TOO_LARGE");
   });
 
   it("refuses the document that means one thing to us and another to Go readers", async () => {
@@ -134,7 +125,7 @@ describe("manifests.get", () => {
     const text = `${start}}],"Layers":${JSON.stringify(evil.layers)}}`;
     expect(JSON.parse(text)).toMatchObject({ layers: good.layers, Layers: evil.layers });
     const digest = add(text, "v1");
-    expect((await failure(rig.repository.manifests.get(digest))).code).toBe("MANIFEST_INVALID");
+    expect((await failureOf(rig.repository.manifests.get(digest))).code).toBe("MANIFEST_INVALID");
   });
 
   it("never asks for the addresses that a manifest lists", async () => {
@@ -144,7 +135,7 @@ describe("manifests.get", () => {
     add({ ...good, layers: [{ ...layer, urls: [`${attacker.url}/layer`] }] }, "v1");
     await rig.repository.manifests.get("v1");
     const blob = { digest: `sha256:${HEX}`, size: 10 } as const;
-    expect((await failure(collect(rig.repository.blobs.get(blob)))).code).toBe("REGISTRY_NOT_FOUND");
+    expect((await failureOf(collect(rig.repository.blobs.get(blob)))).code).toBe("REGISTRY_NOT_FOUND");
     expect(attacker.requests).toEqual([]);
     await attacker.stop();
   });
@@ -152,7 +143,7 @@ describe("manifests.get", () => {
   it.each(["../../other/manifests/x", "a/b", "", "sha256:abc", "x?y", "x#y", "%2e%2e"])(
     "sends no request for the reference %j",
     async (reference) => {
-      expect((await failure(rig.repository.manifests.get(reference))).code).toBe("REFERENCE_INVALID");
+      expect((await failureOf(rig.repository.manifests.get(reference))).code).toBe("REFERENCE_INVALID");
       expect(registry.requests).toEqual([]);
     },
   );
@@ -180,7 +171,10 @@ describe("manifests.head", () => {
 
   it("is denied", async () => {
     registry.setFault(() => ({ status: 403 }));
-    expect(await failure(rig.repository.manifests.head("v1"))).toMatchObject({ code: "REGISTRY_DENIED", status: 403 });
+    expect(await failureOf(rig.repository.manifests.head("v1"))).toMatchObject({
+      code: "REGISTRY_DENIED",
+      status: 403,
+    });
   });
 });
 
@@ -198,8 +192,8 @@ describe("manifests.putByDigest and tag", () => {
 
   it("sends nothing where the digest is not that of the bytes, or the tag is none", async () => {
     const wrong = rig.repository.manifests.putByDigest(bytes, OCI, `sha256:${HEX}`);
-    expect((await failure(wrong)).code).toBe("DIGEST_MISMATCH");
-    expect((await failure(rig.repository.manifests.tag(bytes, OCI, "a/b"))).code).toBe("REFERENCE_INVALID");
+    expect((await failureOf(wrong)).code).toBe("DIGEST_MISMATCH");
+    expect((await failureOf(rig.repository.manifests.tag(bytes, OCI, "a/b"))).code).toBe("REFERENCE_INVALID");
     expect(registry.requests).toEqual([]);
   });
 
@@ -212,24 +206,24 @@ describe("manifests.putByDigest and tag", () => {
   it("tells a tag that may not be moved from a lack of rights", async () => {
     const body = JSON.stringify({ errors: [{ code: "TAG_INVALID", message: "tag is immutable" }] });
     registry.setFault(() => ({ status: 400, body }));
-    const refused = await failure(rig.repository.manifests.tag(bytes, OCI, "v1"));
+    const refused = await failureOf(rig.repository.manifests.tag(bytes, OCI, "v1"));
     expect(refused).toMatchObject({ code: "REGISTRY_REFUSED", status: 400, details: { reason: "TAG_INVALID" } });
     expect(refused.message).toContain("tag is immutable");
     registry.setFault(() => ({ status: 403 }));
-    expect((await failure(rig.repository.manifests.tag(bytes, OCI, "v1"))).code).toBe("REGISTRY_DENIED");
+    expect((await failureOf(rig.repository.manifests.tag(bytes, OCI, "v1"))).code).toBe("REGISTRY_DENIED");
     expect(registry.manifests.size).toBe(0);
   });
 
   it("notices that the registry stored something else", async () => {
     const headers = { "docker-content-digest": `sha256:${HEX}` };
     registry.setFault(() => ({ alter: (honest) => honest, headers }));
-    expect((await failure(rig.repository.manifests.tag(bytes, OCI, "v1"))).code).toBe("DIGEST_MISMATCH");
+    expect((await failureOf(rig.repository.manifests.tag(bytes, OCI, "v1"))).code).toBe("DIGEST_MISMATCH");
   });
 
   it("follows no redirect of a write", async () => {
     const attacker = await startHostileRegistry();
     registry.setFault(() => ({ status: 307, headers: { location: `${attacker.url}/v2/acme/app/manifests/v1` } }));
-    expect((await failure(rig.repository.manifests.tag(bytes, OCI, "v1"))).code).toBe("REDIRECT_REFUSED");
+    expect((await failureOf(rig.repository.manifests.tag(bytes, OCI, "v1"))).code).toBe("REDIRECT_REFUSED");
     expect(attacker.requests).toEqual([]);
     await attacker.stop();
   });

@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Digest } from "../../src/base/digest.ts";
-import { WasmToOciError } from "../../src/base/errors.ts";
 import { RegistryClient, type RegistryClientOptions } from "../../src/oci/registry-client.ts";
 import { MediaType } from "../../src/oci/types.ts";
 import { nodeHasher } from "../../src/node/hasher.ts";
 import type { NodeTransport } from "../../src/node/transport.ts";
+import { failureOf } from "../support/error-code.ts";
 import { fakeTransport, type FakeAnswer, type SentRequest } from "../support/fake-transport.ts";
 import { sha256, startHostileRegistry, type HostileRegistry } from "../support/hostile-registry.ts";
 import { collect, fixedCredentials, registryRig, testTransport } from "../support/registry-rig.ts";
@@ -14,15 +14,6 @@ const BLOB = { digest: sha256(CONTENT) as Digest, size: CONTENT.length };
 const BLOB_URL = `https://registry.example.com/v2/acme/app/blobs/${BLOB.digest}`;
 /** Everything by which a request could carry who we are. */
 const IDENTIFYING = ["authorization", "cookie", "proxy-authorization", "x-registry-auth", "private-token"];
-
-async function failure(work: Promise<unknown>): Promise<WasmToOciError> {
-  const error = await work.then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof WasmToOciError) return error;
-  throw new Error(`expected one of our errors, got ${String(error)}`);
-}
 
 /** A client of https://registry.example.com without a network. */
 function offline(
@@ -60,7 +51,7 @@ describe("addresses", () => {
     "refuses the registry %j",
     async (registry) => {
       const { client, requests } = offline(() => ({}));
-      expect((await failure(client.ping(registry))).code).toBe("REFERENCE_INVALID");
+      expect((await failureOf(client.ping(registry))).code).toBe("REFERENCE_INVALID");
       expect(requests).toEqual([]);
     },
   );
@@ -73,11 +64,13 @@ describe("addresses", () => {
   });
 
   it("tells a server that is no registry, and one that refuses the credentials", async () => {
-    expect((await failure(offline(() => ({ status: 404 })).client.ping("h.example"))).code).toBe("REGISTRY_NOT_FOUND");
+    expect((await failureOf(offline(() => ({ status: 404 })).client.ping("h.example"))).code).toBe(
+      "REGISTRY_NOT_FOUND",
+    );
     const rig = offline(() => ({ status: 401, headers: { "www-authenticate": "Basic" } }), {
       credentials: fixedCredentials("ann", "canary-password"),
     });
-    const error = await failure(rig.client.ping("h.example"));
+    const error = await failureOf(rig.client.ping("h.example"));
     expect(error).toMatchObject({ code: "REGISTRY_DENIED", status: 401 });
     expect(rig.requests).toHaveLength(2);
     expect(error.message + error.hint).not.toContain("canary");
@@ -120,7 +113,7 @@ describe("authentication", () => {
     });
     await read(rig);
     count = 1.5; // the registry forgets T1
-    const error = await failure(read(rig));
+    const error = await failureOf(read(rig));
     expect(error).toMatchObject({ code: "REGISTRY_DENIED", status: 401 });
     expect(rig.log().filter((line) => line.includes("auth.example.com"))).toHaveLength(2);
   });
@@ -158,7 +151,7 @@ describe("authentication", () => {
       });
     });
     const abort = new AbortController();
-    const stopped = failure(collect(rig.repository.blobs.get(BLOB, { signal: abort.signal })));
+    const stopped = failureOf(collect(rig.repository.blobs.get(BLOB, { signal: abort.signal })));
     const other = read(rig);
     await expect.poll(() => rig.requests.length).toBe(3);
     abort.abort();
@@ -175,7 +168,7 @@ describe("authentication", () => {
     "https://registry.example.com@evil.test/token",
   ])("sends nothing to the realm %s", async (realm) => {
     const rig = offline(() => challenge(realm), { credentials: fixedCredentials("ann", "canary-password") });
-    expect((await failure(read(rig))).code).toBe("REDIRECT_REFUSED");
+    expect((await failureOf(read(rig))).code).toBe("REDIRECT_REFUSED");
     expect(rig.log()).toEqual([`GET ${BLOB_URL}`]);
   });
 
@@ -204,7 +197,7 @@ describe("authentication", () => {
             },
       { credentials: fixedCredentials("ann", "canary-password") },
     );
-    const error = await failure(read(rig));
+    const error = await failureOf(read(rig));
     expect(error.message).toContain("bad Basic [redacted]");
     expect(JSON.stringify([error.message, error.hint, error.details])).not.toContain(btoa("ann:canary-password"));
   });
@@ -267,7 +260,7 @@ describe("redirects", () => {
       redirecting("https://cdn.example.net/b", () => evil),
       withCredentials,
     );
-    const error = await failure(read(rig));
+    const error = await failureOf(read(rig));
     expect(error).toMatchObject({ code: "REGISTRY_DENIED", details: { host: "cdn.example.net" } });
     expect(rig.log().filter((line) => line.includes("auth.example.com"))).toEqual([]);
     expect(rig.requests.at(-1)!.headers["authorization"]).toBeUndefined();
@@ -279,7 +272,7 @@ describe("redirects", () => {
         url.href === BLOB_URL ? { status: 307, headers: { location: "https://cdn.example.net/b" } } : challenge(),
       withCredentials,
     );
-    expect(await failure(read(rig))).toMatchObject({ code: "REGISTRY_DENIED", details: { host: "cdn.example.net" } });
+    expect(await failureOf(read(rig))).toMatchObject({ code: "REGISTRY_DENIED", details: { host: "cdn.example.net" } });
     expect(rig.log()).toEqual([`GET ${BLOB_URL}`, "GET https://cdn.example.net/b"]);
   });
 
@@ -288,13 +281,13 @@ describe("redirects", () => {
       redirecting("http://registry.example.com/b", () => ({ body: CONTENT })),
       withCredentials,
     );
-    expect((await failure(read(rig))).code).toBe("REDIRECT_REFUSED");
+    expect((await failureOf(read(rig))).code).toBe("REDIRECT_REFUSED");
     expect(rig.requests).toHaveLength(2);
   });
 
   it("gives up after five", async () => {
     const rig = offline(({ nth, url }) => ({ status: 302, headers: { location: `${url.pathname}?${nth}` } }));
-    expect(await failure(read(rig))).toMatchObject({ code: "REDIRECT_REFUSED", details: { limit: 5 } });
+    expect(await failureOf(read(rig))).toMatchObject({ code: "REDIRECT_REFUSED", details: { limit: 5 } });
     expect(rig.requests).toHaveLength(6);
   });
 
@@ -308,7 +301,7 @@ describe("redirects", () => {
         if (headers["authorization"] === undefined) return { status: 401, headers: { "www-authenticate": "Basic" } };
         return method === "HEAD" ? { status: 404 } : { status: 202, headers: { location } };
       }, withCredentials);
-      expect((await failure(rig.repository.blobs.put(BLOB, CONTENT))).code).toBe("REDIRECT_REFUSED");
+      expect((await failureOf(rig.repository.blobs.put(BLOB, CONTENT))).code).toBe("REDIRECT_REFUSED");
       expect(rig.requests.map(({ method }) => method)).toEqual(["HEAD", "HEAD", "POST"]);
     }
   });
@@ -318,7 +311,7 @@ describe("redirects", () => {
       redirecting("https://cdn.example.net/b?X-Signature=canary", () => ({ status: 403 })),
       withCredentials,
     );
-    const error = await failure(read(rig));
+    const error = await failureOf(read(rig));
     expect(JSON.stringify([error.message, error.hint, error.details])).not.toContain("canary");
   });
 });
@@ -381,7 +374,7 @@ describe("over real connections", () => {
     );
     const rig = registryRig(registry.host, transport);
     expect((await rig.repository.manifests.get(digest))!.digest).toBe(digest);
-    expect((await failure(rig.repository.manifests.get(digest))).code).toBe("DIGEST_MISMATCH");
+    expect((await failureOf(rig.repository.manifests.get(digest))).code).toBe("DIGEST_MISMATCH");
     expect((await rig.repository.manifests.get(digest))!.digest).toBe(digest);
   });
 

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { WasmToOciError } from "../../src/base/errors.ts";
+import type { WasmToOciError } from "../../src/base/errors.ts";
 import type { NodeTransport } from "../../src/node/transport.ts";
 import { MediaType } from "../../src/oci/types.ts";
+import { failureOf } from "../support/error-code.ts";
 import { startHostileRegistry, type Fault, type HostileRegistry } from "../support/hostile-registry.ts";
 import { registryRig, testTransport, type RegistryRig } from "../support/registry-rig.ts";
 
@@ -25,14 +26,7 @@ async function list(): Promise<string[]> {
   return tags;
 }
 
-async function failure(): Promise<WasmToOciError> {
-  const error = await list().then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  if (error instanceof WasmToOciError) return error;
-  throw new Error(`expected one of our errors, got ${String(error)}`);
-}
+const failure = (): Promise<WasmToOciError> => failureOf(list());
 
 const page = (tags: unknown, link?: string): Fault => ({
   status: 200,

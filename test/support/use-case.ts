@@ -1,7 +1,6 @@
 /** A registry that can be made hostile, a trust source that can be made to fail, and modules to move between them. */
 import { expect } from "vitest";
-import type { ErrorCode } from "../../src/base/errors.ts";
-import { WasmToOciError } from "../../src/base/errors.ts";
+import type { ErrorCode, WasmToOciError } from "../../src/base/errors.ts";
 import { MemoryOutput } from "../../src/download.ts";
 import { nodeRuntime, type NodeRuntime } from "../../src/node/runtime.ts";
 import { RegistryClient } from "../../src/oci/registry-client.ts";
@@ -10,6 +9,7 @@ import { push, type PushOptions, type PushReport } from "../../src/push.ts";
 import { moduleFromBytes, type ModuleSource } from "../../src/read-module.ts";
 import type { Coverage } from "../../src/trust/coverage.ts";
 import type { VerificationReport } from "../../src/trust/report.ts";
+import { failureOf } from "./error-code.ts";
 import { startHostileRegistry, type HostileRegistry } from "./hostile-registry.ts";
 import { MemoryTrustSource } from "./memory-trust-source.ts";
 import { utf8Encode } from "../../src/base/bytes.ts";
@@ -109,11 +109,7 @@ class RecordingOutput extends MemoryOutput {
 
 /** The error that a promise must end in. */
 export async function failure(promise: Promise<unknown>, code: ErrorCode): Promise<WasmToOciError> {
-  const error = await promise.then(
-    () => new Error("it did not fail"),
-    (thrown: unknown) => thrown,
-  );
-  expect(error).toBeInstanceOf(WasmToOciError);
-  expect((error as WasmToOciError).code).toBe(code);
-  return error as WasmToOciError;
+  const error = await failureOf(promise);
+  expect(error.code).toBe(code);
+  return error;
 }

@@ -121,3 +121,13 @@ export function chunksOf(whole: Uint8Array, cuts: readonly number[]): Uint8Array
   const places = [...new Set(cuts.map((cut) => cut % (whole.length + 1)))].toSorted((a, b) => a - b);
   return [...places, whole.length].map((end, index) => whole.subarray(places[index - 1] ?? 0, end));
 }
+
+/** A component that asks for interfaces such as `wasi:cli/stdin@0.2.0`. */
+export function componentAsking(...interfaces: string[]): Bytes {
+  return component(componentImports(...interfaces.map((asked) => componentImport(asked))));
+}
+
+/** A core module that imports functions of a module. */
+export function moduleAsking(module: string, ...functions: string[]): Bytes {
+  return wasmModule(ONE_TYPE, coreImports(...functions.map((asked) => coreImport(module, asked, "function"))));
+}
