@@ -76,9 +76,8 @@ function delegatedRole(role: DelegatedRole): JsonObject {
     ...roleKeys(role),
     name: role.name,
     terminating: role.terminating,
-    ...(role.pathHashPrefixes === undefined
-      ? { paths: [...(role.paths ?? [])] }
-      : { path_hash_prefixes: [...role.pathHashPrefixes] }),
+    ...(role.paths && { paths: [...role.paths] }),
+    ...(role.pathHashPrefixes && { path_hash_prefixes: [...role.pathHashPrefixes] }),
   });
 }
 
