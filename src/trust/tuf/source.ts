@@ -221,9 +221,11 @@ export class TufSource implements TrustSource {
     const found = await findAnchor({ repository, accepts, signal });
     if (found === "refused") throw pinMismatch(collection);
     if (found !== "absent") return found.anchor;
-    throw new TrustError(pinned ? "TRUST_WITHHELD" : "TRUST_NOT_FOUND", `${this.location} has no root metadata`, {
+    throw new TrustError(pinned ? "TRUST_WITHHELD" : "TRUST_NOT_FOUND", `there is no trust data in ${this.location}`, {
       role: "root",
-      hint: pinned ? "It must exist, since it is pinned: the server lost or withholds it" : "Check the address",
+      hint: pinned
+        ? "It must exist, since it is pinned: the server lost or withholds it"
+        : "Check the name and the place; the first signed push to it makes trust data",
       details: { collection, missing: "root" },
     });
   }
