@@ -3,7 +3,14 @@ import { PrivateKey } from "../../src/keys/private-key.ts";
 import { newCollection } from "../../src/tuf/create.ts";
 import { TufKey, tufKeyOf } from "../../src/tuf/keys.ts";
 import { prefixPatterns } from "../../src/tuf/editor.ts";
-import { checkDelegation, checkRoleKeys } from "../../src/tuf/publishable.ts";
+import {
+  checkBins,
+  checkDelegation,
+  checkNamesTogether,
+  checkRoleKeys,
+  checkTargetFile,
+  checkTargetName,
+} from "../../src/tuf/publishable.ts";
 import { describeKey } from "../../src/tuf/requirement-text.ts";
 import { listedKeys, openSigningKeys, signWith, storedSigningKeys } from "../../src/tuf/signing-keys.ts";
 import { memoryKeyStore, type KeyStore } from "../../src/keys/key-store.ts";
@@ -12,6 +19,128 @@ import { people, person, type Person } from "../support/tuf-publishing.ts";
 
 const unusable = new TufKey("odd", { keytype: "new\u001b", scheme: "new", text: "?" }, { keytype: "new" });
 const usage = expect.objectContaining({ code: "USAGE" });
+const refusal = (code: string, fault: string, details: object = {}) =>
+  expect.objectContaining({ code, message: expect.stringContaining(fault), details: expect.objectContaining(details) });
+
+const PART = "x".repeat(125);
+/** 8 parts of 125 bytes and 8 slashes are 1008. */
+const LONGEST = `${`${PART}/`.repeat(8)}${"y".repeat(16)}`;
+
+describe("a target's name", () => {
+  it.each(["a", "app/v1", "a b", "a!b", "#a", "[a]", "a*", "...", ".a", "é", LONGEST, "é".repeat(20)])(
+    "may be %j",
+    (name) => {
+      expect(() => checkTargetName(name)).not.toThrow();
+    },
+  );
+
+  it.each([
+    ["", "an empty part"],
+    ["/a", "an empty part"],
+    ["a/", "an empty part"],
+    ["a//b", "an empty part"],
+    [".", "it has a part ."],
+    ["a/../b", "it has a part .."],
+    ["a\\b", "a backslash"],
+    ["a\u202eb", "control or invisible characters"],
+    ["a\u2028b", "control or invisible characters"],
+    ["a\ud800", "control or invisible characters"],
+    ["\u{1f600}", "beyond U+FFFF"],
+    ["e\u0301", "normal form C"],
+    [`${PART}x`, "longer than 125 bytes in a URL"],
+    ["é".repeat(21), "longer than 125 bytes in a URL"],
+    [`${LONGEST}y`, "longer than 1024 bytes"],
+    [`${`${PART}/`.repeat(8)}${"é".repeat(9)}`, "longer than 1024 bytes"],
+  ])("cannot be %j: %s", (name, fault) => {
+    expect(() => checkTargetName(name)).toThrow(refusal("TARGET_NAME_INVALID", fault, { target: name.slice(0, 1024) }));
+  });
+
+  it("is quoted in its refusal no longer than names can be, and harmlessly", () => {
+    const name = `\u001b${"x".repeat(5000)}`;
+    expect(() => checkTargetName(name)).toThrow(
+      expect.objectContaining({
+        message: expect.stringMatching(/^"\\\\u\{1b\}x{79}…" cannot/),
+        details: { target: name.slice(0, 1024) },
+        hint: expect.stringContaining("at most 1024 bytes"),
+      }),
+    );
+  });
+
+  it.each([" ", "!"])("with %j in it does not stand beside what comes before that", (sign) => {
+    const names = (...list: string[]) => new Map(list.map((name) => [name, undefined]));
+    expect(() => checkNamesTogether(names("a", `a-b`, `b${sign}c`, `a${sign}`.replace("a", "d")))).not.toThrow();
+    for (const list of [
+      ["a", `a${sign}b`],
+      [`a${sign}b${sign}${sign}c`, `a${sign}b`],
+      ["z", `${sign}a${sign}b`, `${sign}a`],
+      [`${sign}${sign}`, sign],
+    ]) {
+      expect(() => checkNamesTogether(names(...list))).toThrow(
+        refusal("TARGET_NAME_INVALID", "cannot be published beside"),
+      );
+      expect(() => checkNamesTogether(names(...list.toReversed()))).toThrow(
+        expect.objectContaining({ hint: expect.stringContaining("leave out the space") }),
+      );
+    }
+    expect(() => checkNamesTogether(names("ab", `ab${sign}c`))).toThrow(/^"ab.c" cannot be published beside "ab"$/);
+    expect(() => checkNamesTogether(names("a", `ab${sign}c`, `a${sign === "!" ? "#" : "-"}b`))).not.toThrow();
+  });
+});
+
+describe("a target", () => {
+  const SHA256 = "0123456789abcdef".repeat(4);
+
+  it.each([
+    { length: 0, hashes: { sha256: SHA256 } },
+    { length: 2 ** 53 - 1, hashes: { sha512: SHA256 + SHA256 } },
+    { length: 1, hashes: { sha256: SHA256, sha512: SHA256 + SHA256 } },
+  ])("may be %j", (file) => {
+    expect(() => checkTargetFile("x", file)).not.toThrow();
+  });
+
+  it.each([
+    [{ length: -1, hashes: { sha256: SHA256 } }, "its length is -1"],
+    [{ length: 1.5, hashes: { sha256: SHA256 } }, "its length is 1.5"],
+    [{ length: 2 ** 53, hashes: { sha256: SHA256 } }, "its length is 9007199254740992"],
+    [{ length: Number.NaN, hashes: { sha256: SHA256 } }, "its length is NaN"],
+    [{ length: 1, hashes: {} }, "it has no hash"],
+    [{ length: 1, hashes: { md5: "a".repeat(32) } }, '"md5" is no hash that clients know'],
+    [{ length: 1, hashes: { sha256: SHA256, crc: "0" } }, '"crc" is no hash'],
+    [{ length: 1, hashes: { sha256: SHA256.toUpperCase() } }, "its sha256 is not in lower-case hexadecimal"],
+    [{ length: 1, hashes: { sha256: `${SHA256}0` } }, "its sha256 is not"],
+    [{ length: 1, hashes: { sha256: `0${SHA256}` } }, "its sha256 is not"],
+    [{ length: 1, hashes: { sha256: SHA256, sha512: SHA256 } }, "its sha512 is not"],
+    [{ length: 1, hashes: { sha512: `${SHA256}${SHA256}0` } }, "its sha512 is not"],
+    [{ length: 1, hashes: { sha512: `0${SHA256}${SHA256}` } }, "its sha512 is not"],
+  ])("that clients could not verify is refused: %j", (file, fault) => {
+    expect(() => checkTargetFile("x", file)).toThrow(
+      refusal("TARGET_INVALID", `"x" cannot be signed: ${fault}`, { target: "x" }),
+    );
+  });
+});
+
+describe("hash bins", () => {
+  it("have a number that can be published at once, and names that roles can have", () => {
+    const bins = (bitLength: number, namePrefix = "bin") => ({
+      keyIds: [],
+      threshold: 1,
+      bitLength,
+      namePrefix,
+      extra: {},
+    });
+    for (const bitLength of [1, 8, 14]) expect(() => checkBins(bins(bitLength))).not.toThrow();
+    for (const bitLength of [0, -1, 15, 1.5, Number.NaN]) {
+      expect(() => checkBins(bins(bitLength))).toThrow(refusal("USAGE", `2^${bitLength} hash bins`));
+    }
+    expect(() => checkBins(bins(15))).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining("1 to 14 bits") }),
+    );
+    expect(() => checkBins(bins(1, "x".repeat(178)))).not.toThrow();
+    for (const namePrefix of ["", "_", "1.x", "a/b", "x".repeat(179)]) {
+      expect(() => checkBins(bins(1, namePrefix))).toThrow(refusal("ROLE_INVALID", "cannot name a role"));
+    }
+  });
+});
 
 describe("the keys of a role", () => {
   it("must be different keys that clients can verify with, and not without number", async () => {
@@ -22,18 +151,29 @@ describe("the keys of a role", () => {
       return () => checkRoleKeys("targets", { keyIds, threshold, extra: {} }, keys);
     };
     expect(check(2, ada.key.id, bob.key.id)).not.toThrow();
-    for (const bad of [
-      check(1),
-      check(1, ...Array.from({ length: 2000 }, () => ada.key.id)),
-      check(1, ada.key.id, "odd"),
-      check(1, ada.key.id, "nobody"),
-      check(1, ada.key.id, "twin"),
-      check(1, ada.key.id, ada.key.id),
-      check(0, ada.key.id),
-      check(2, ada.key.id),
-    ]) {
-      expect(bad).toThrow(usage);
+    for (const [bad, fault, hint] of [
+      [check(1), "targets would have no key left", "Add another key first"],
+      [check(1, ...Array.from({ length: 65 }, () => ada.key.id)), "targets would have 65 keys", "at most 64"],
+      [check(1, ada.key.id, "odd"), "targets has the key odd, which no client could verify with", "Use another key"],
+      [check(1, ada.key.id, "nobody"), "targets has the key nobody", "Use another key"],
+      [check(1, ada.key.id, "twin"), "targets has one key under two ids", "It counts once"],
+      [check(1, ada.key.id, ada.key.id), "targets has one key under two ids", "It counts once"],
+      [check(0, ada.key.id), "targets cannot need 0 signatures, it has 1 key(s)", "from 1 to the number of keys"],
+      [check(2, ada.key.id), "targets cannot need 2 signatures, it has 1 key(s)", "from 1 to the number of keys"],
+      [check(1.5, ada.key.id, bob.key.id), "targets cannot need 1.5 signatures", "from 1 to the number of keys"],
+    ] as const) {
+      expect(bad).toThrow(refusal("USAGE", fault, { role: "targets" }));
+      expect(bad).toThrow(expect.objectContaining({ hint: expect.stringContaining(hint) }));
     }
+    expect(check(3, ada.key.id, bob.key.id)).toThrow(
+      refusal("USAGE", "cannot need 3", { role: "targets", threshold: 3, keys: 2 }),
+    );
+  });
+
+  it("may be 64", async () => {
+    const keys = (await people(64)).map(({ key }) => key);
+    const roleKeys = { keyIds: keys.map(({ id }) => id), threshold: 64, extra: {} };
+    expect(() => checkRoleKeys("targets", roleKeys, new Map(keys.map((key) => [key.id, key])))).not.toThrow();
   });
 
   it("may be named in root and not be there; who is left still signs", async () => {
@@ -59,9 +199,76 @@ describe("a delegation", () => {
     const role = { name: "team", keyIds: [], threshold: 1, terminating: false, extra: {} };
     expect(() => checkDelegation({ ...role, paths: ["a/*"] })).not.toThrow();
     expect(() => checkDelegation({ ...role, pathHashPrefixes: ["00"] })).not.toThrow();
-    for (const bad of [{}, { paths: [] }, { pathHashPrefixes: [] }, { paths: Array(20_000).fill("a/*") as string[] }]) {
-      expect(() => checkDelegation({ ...role, ...bad })).toThrow(usage);
+    for (const bad of [{}, { paths: [] }, { pathHashPrefixes: [] }]) {
+      expect(() => checkDelegation({ ...role, ...bad })).toThrow(refusal("USAGE", "team cannot have 0 path patterns"));
     }
+    const many = Array.from({ length: 1025 }, (_, index) => `a/${index}`);
+    expect(() => checkDelegation({ ...role, paths: many.slice(1) })).not.toThrow();
+    expect(() => checkDelegation({ ...role, paths: many })).toThrow(
+      expect.objectContaining({
+        message: "team cannot have 1025 path patterns",
+        hint: "Name what it may sign, in 1 to 1024 patterns",
+      }),
+    );
+  });
+
+  it.each(["a", "a/*", "?/v1", "a!b", "a#b", "x".repeat(125)])("may be for the pattern %j", (pattern) => {
+    const role = { name: "team", keyIds: [], threshold: 1, terminating: false, extra: {}, paths: ["ok", pattern] };
+    expect(() => checkDelegation(role)).not.toThrow();
+  });
+
+  it.each([
+    ["a[", "clients differ in what brackets mean"],
+    ["a]", "clients differ in what brackets mean"],
+    ["{a", "clients differ in what brackets mean"],
+    ["a}", "clients differ in what brackets mean"],
+    ["!a", "clients differ in what a leading ! or # means"],
+    ["#a", "clients differ in what a leading ! or # means"],
+    ["a/!b", "clients differ in what a leading ! or # means"],
+    ["a/#b", "clients differ in what a leading ! or # means"],
+    ["a\\*", "it has a backslash"],
+    ["../*", "it has a part .."],
+    ["", "an empty part"],
+    ["!a//b", "an empty part"],
+  ])("cannot be for the pattern %j: %s", (pattern, fault) => {
+    const role = { name: "team", keyIds: [], threshold: 1, terminating: false, extra: {}, paths: ["ok", pattern] };
+    expect(() => checkDelegation(role)).toThrow(refusal("USAGE", `cannot be published as a path pattern: `));
+    expect(() => checkDelegation(role)).toThrow(fault);
+    expect(() => checkDelegation(role)).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining("* stands for") }),
+    );
+  });
+
+  it.each(["a", "1", "A-b_c.d", "a1.x", "1a.x", "x".repeat(180)])("may be to a role called %j", (name) => {
+    const role = { name, keyIds: [], threshold: 1, terminating: false, extra: {}, paths: ["a"] };
+    expect(() => checkDelegation(role)).not.toThrow();
+  });
+
+  it.each([
+    "",
+    "root",
+    "timestamp",
+    "snapshot",
+    "targets",
+    "a/b",
+    "..",
+    "1.x",
+    "12.x",
+    "_x",
+    "-x",
+    "é",
+    "a b",
+    "x".repeat(181),
+  ])("cannot be to a role called %j", (name) => {
+    const role = { name, keyIds: [], threshold: 1, terminating: false, extra: {}, paths: ["a"] };
+    expect(() => checkDelegation(role)).toThrow(
+      expect.objectContaining({
+        code: "ROLE_INVALID",
+        message: expect.stringMatching(/^".*" cannot name a role$/),
+        hint: expect.stringContaining("at most 180 letters"),
+        details: { role: name.slice(0, 180) },
+      }),
+    );
   });
 
   it("below a prefix ends with a slash", () => {
