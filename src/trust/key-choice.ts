@@ -6,7 +6,7 @@ import { PrivateKey, type KeyAlgorithmName } from "../keys/private-key.ts";
 import type { PublicKey } from "../keys/public-key.ts";
 import type { PassphraseProvider } from "../keys/signer.ts";
 import { tufKeyOf, type TufKey } from "../tuf/keys.ts";
-import { describeKey, ownedKey, ownerOf } from "../tuf/requirement-text.ts";
+import { describeKey, identifyKey, ownedKey, ownerOf } from "../tuf/requirement-text.ts";
 import type { MetadataType } from "../tuf/schema.ts";
 import { newRoleKey } from "./new-role-keys.ts";
 
@@ -112,7 +112,7 @@ export async function findKeyNamed(keys: Iterable<TufKey>, name: string): Promis
   }
   if (other === undefined) return key;
   throw new UsageError("USAGE", `several keys are called ${JSON.stringify(name.slice(0, 80))}`, {
-    hint: `Give more digits: ${(await Promise.all([...found.values()].map(describeKey))).join(", ")}`,
+    hint: `Give more digits: ${(await Promise.all([...found.values()].map(identifyKey))).join(", ")}`,
     details: { keyIds: [...found.keys()] },
   });
 }

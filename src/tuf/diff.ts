@@ -2,9 +2,10 @@
  * What changes from one document to the next, for the people who are asked to sign it: keys and thresholds, who may
  * sign what, targets with their digests. Nothing that is signed is left out.
  */
-import { escapeUntrusted } from "../base/untrusted-text.ts";
+import { escapeTerminal } from "../base/terminal-text.ts";
+import type { JsonValue } from "../base/json.ts";
 import { canonicalJson } from "./canonical-json.ts";
-import { describeKey } from "./requirement-text.ts";
+import { identifyKey } from "./requirement-text.ts";
 import type { TufKey } from "./keys.ts";
 import type { Delegations, ExtraFields, RoleKeys, Root, TargetFile, Targets } from "./schema.ts";
 import { sameTarget } from "./target-file.ts";
@@ -64,8 +65,8 @@ async function diffDelegations(
   for (const role of after?.roles ?? []) {
     const name = `delegation ${shown(role.name)}`;
     const old = former.get(role.name);
-    found.set(`${name} path`, old?.paths ?? [], role.paths ?? []);
-    found.set(`${name} hash prefix`, old?.pathHashPrefixes ?? [], role.pathHashPrefixes ?? []);
+    found.set(`${name} path`, old?.paths ?? [], role.paths ?? [], shown);
+    found.set(`${name} hash prefix`, old?.pathHashPrefixes ?? [], role.pathHashPrefixes ?? [], shown);
     found.value(`${name} terminating`, old?.terminating, role.terminating);
   }
   found.value("order of delegations", orderOf(before), orderOf(after));
@@ -80,12 +81,16 @@ async function diffKeys(
 ): Promise<void> {
   for (const [id, key] of after) {
     const former = before?.get(id);
-    if (former === undefined) found.add(`key ${await describeKey(key)}`);
-    else if (canonicalJson(former.json) !== canonicalJson(key.json)) {
-      found.change(`key ${shown(id)}: ${await describeKey(former)} → ${await describeKey(key)}`);
+    const text = await identifyKey(key);
+    if (former === undefined) {
+      found.add(`key ${text}`);
+      continue;
     }
+    const formerText = await identifyKey(former);
+    if (formerText === text) found.value(`fields of key ${text}`, json(former.json), json(key.json));
+    else found.change(`key ${shown(id)}: ${formerText} → ${text}`);
   }
-  for (const [id, key] of before ?? []) if (!after.has(id)) found.remove(`key ${await describeKey(key)}`);
+  for (const [id, key] of before ?? []) if (!after.has(id)) found.remove(`key ${await identifyKey(key)}`);
 }
 
 class Differences {
@@ -110,18 +115,16 @@ class Differences {
     else this.change(`${what} ${String(before)} → ${String(after)}`);
   }
 
-  set(what: string, before: readonly string[], after: readonly string[]): void {
-    for (const text of after) if (!before.includes(text)) this.add(`${what} ${shown(text)}`);
-    for (const text of before) if (!after.includes(text)) this.remove(`${what} ${shown(text)}`);
+  set(what: string, before: readonly string[], after: readonly string[], show: (text: string) => string): void {
+    for (const text of after) if (!before.includes(text)) this.add(`${what} ${show(text)}`);
+    for (const text of before) if (!after.includes(text)) this.remove(`${what} ${show(text)}`);
   }
 
   /** Fields that are not known to us are signed like any other. */
   extra(what: string, before: ExtraFields, after: ExtraFields): void {
     for (const name of new Set([...Object.keys(before), ...Object.keys(after)])) {
-      const values = [before[name], after[name]].map((value) =>
-        value === undefined ? undefined : escapeUntrusted(canonicalJson(value)),
-      );
-      this.value(`${what}${shown(name)}`, values[0], values[1]);
+      const [old, fresh] = [before[name], after[name]].map((value) => (value === undefined ? undefined : json(value)));
+      this.value(`${what}${shown(name)}`, old, fresh);
     }
   }
 
@@ -138,7 +141,7 @@ class Differences {
       this.extra(`role ${shown(name)}: `, former?.extra ?? {}, role.extra);
       const old = await Promise.all((former?.keyIds ?? []).map((id) => keyNamed(id, formerKeys)));
       const fresh = await Promise.all(role.keyIds.map((id) => keyNamed(id, keys)));
-      this.set(`role ${shown(name)} signer`, old, fresh);
+      this.set(`role ${shown(name)} signer`, old, fresh, (text) => text);
     }
     for (const name of before.keys()) if (!after.has(name)) this.remove(`role ${shown(name)}`);
   }
@@ -148,7 +151,7 @@ type Value = string | number | boolean | undefined;
 
 async function keyNamed(id: string, keys: ReadonlyMap<string, TufKey> | undefined): Promise<string> {
   const key = keys?.get(id);
-  return key === undefined ? `unknown key ${id}` : describeKey(key);
+  return key === undefined ? `unknown key ${shown(id)}` : identifyKey(key);
 }
 
 function rolesOf(delegations: Delegations | undefined): Map<string, RoleKeys> {
@@ -168,11 +171,16 @@ function binsOf(delegations: Delegations | undefined): string | undefined {
 }
 
 function content({ length, hashes, custom }: TargetFile): string {
-  const digests = Object.entries(hashes).map(([algorithm, hash]) => `${escapeUntrusted(algorithm, 20)}:${hash}`);
-  const said = custom === undefined ? "" : ` ${escapeUntrusted(canonicalJson(custom), 1024)}`;
+  const digests = Object.entries(hashes).map(([algorithm, hash]) => `${escapeTerminal(algorithm)}:${hash}`);
+  const said = custom === undefined ? "" : ` ${json(custom)}`;
   return `${length} bytes ${digests.join(" ")}${said}`;
 }
 
+/** Whole, however long: what is cut off is signed, too. */
+function json(value: JsonValue): string {
+  return escapeTerminal(canonicalJson(value));
+}
+
 function shown(text: string): string {
-  return JSON.stringify(escapeUntrusted(text, 1024));
+  return JSON.stringify(escapeTerminal(text));
 }

@@ -20,7 +20,7 @@ export function ownedKey(key: TufKey, owner: string): TufKey {
   return new TufKey(key.id, { keytype: key.keytype, scheme: key.scheme, text }, { ...key.json, [OWNER]: owner });
 }
 
-/** A key for people, e.g. `@ada (ed25519 1f0c…)`. */
+/** A key for people who know the keys of their collection, e.g. `@ada (ed25519 1f0c…)`. */
 export async function describeKey(key: TufKey): Promise<string> {
   const fingerprint = await key.publicKey?.fingerprint();
   const what = `${escapeUntrusted(key.keytype, 40)} ${fingerprint?.slice(0, SHORT) ?? `id ${escapeUntrusted(key.id, SHORT)}`}`;
@@ -28,14 +28,33 @@ export async function describeKey(key: TufKey): Promise<string> {
   return owner === undefined ? what : `${owner} (${what})`;
 }
 
+/**
+ * A key for people who decide upon it, e.g. `ed25519 1f0c… of "@ada"`. With the whole fingerprint, since keys whose
+ * first digits are another one's can be made; and before the owner, which anybody may write as they like.
+ */
+export async function identifyKey(key: TufKey): Promise<string> {
+  const fingerprint = await key.publicKey?.fingerprint();
+  const what =
+    fingerprint === undefined
+      ? `${quoted(key.id)} of the unknown kind ${quoted(key.keytype)}`
+      : `${key.keytype} ${fingerprint}`;
+  const owner = ownerOf(key);
+  return owner === undefined ? what : `${what} of ${JSON.stringify(owner)}`;
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(escapeUntrusted(text, 128));
+}
+
 /** One line per requirement that is not fulfilled yet. */
 export async function describeRequirements(requirements: readonly Requirement[]): Promise<string[]> {
   return Promise.all(
     requirements.map(async ({ role, reason, threshold, keys, signedBy }) => {
       const open = keys.filter((key) => !signedBy.includes(key));
-      const names = (await Promise.all(open.map(describeKey))).join(", ");
+      const isNew = reason === "possession";
+      const names = (await Promise.all(open.map(isNew ? identifyKey : describeKey))).join(", ");
       const shown = escapeUntrusted(role, 80);
-      if (reason === "possession") return `${shown}: ${names} must sign to show that its private key exists`;
+      if (isNew) return `${shown}: ${names} must sign to show that its private key exists`;
       const who = reason === "former-root" ? `${shown}, by the keys of the root before` : shown;
       return `${who}: ${threshold - signedBy.length} more of ${names}`;
     }),

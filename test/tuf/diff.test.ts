@@ -34,7 +34,7 @@ const targets = (delegations?: Partial<Delegations>, files: Targets["targets"] =
     : { delegations: { keys: new Map([["a", A]]), roles: [], extra: {}, ...delegations } }),
 });
 const shown = async (before: Root | Targets | undefined, after: Root | Targets): Promise<string[]> =>
-  (await diffDocuments(before, after)).map(({ kind, text }) => `${kind} ${text.replaceAll(/\b[0-9a-f]{12}\b/g, "…")}`);
+  (await diffDocuments(before, after)).map(({ kind, text }) => `${kind} ${text.replaceAll(/\b[0-9a-f]{64}\b/g, "…")}`);
 
 describe("what a signature would change", () => {
   it("is nothing where nothing is different", async () => {
@@ -71,15 +71,15 @@ describe("what a signature would change", () => {
       "added key ed25519 …",
       'changed role "root" threshold 1 → 2',
       'added role "root": "x-n" 1',
-      'added role "root" signer "ed25519 …"',
-      'added role "root" signer "unknown key nobody"',
+      'added role "root" signer ed25519 …',
+      'added role "root" signer unknown key "nobody"',
     ]);
     expect((await shown(next, root)).filter((text) => !text.startsWith("changed"))).toEqual([
       'removed "x-name" "acme"',
       "removed key ed25519 …",
       'removed role "root": "x-n" 1',
-      'removed role "root" signer "ed25519 …"',
-      'removed role "root" signer "unknown key nobody"',
+      'removed role "root" signer ed25519 …',
+      'removed role "root" signer unknown key "nobody"',
     ]);
   });
 
@@ -88,6 +88,62 @@ describe("what a signature would change", () => {
     const list = await shown(root, next);
     expect(list[0]).toBe('changed key "a": ed25519 … → ed25519 …');
     expect(list.filter((text) => text.includes("signer"))).toHaveLength(8); // every role has another signer now
+  });
+
+  it("shows whole fingerprints, so that a key that was made to begin like another one is seen", async () => {
+    const twins = await Promise.all([A, B].map((twin) => forged(twin)));
+    const withKey = (twin: TufKey): Root => ({ ...root, keys: new Map([["a", twin]]) });
+    const lines = (await diffDocuments(withKey(twins[0]!), withKey(twins[1]!))).map(({ text }) => text);
+    expect(lines[0]).toBe(
+      `key "a": ed25519 ${"0".repeat(52)}${"11".repeat(6)} → ed25519 ${"0".repeat(52)}${"22".repeat(6)}`,
+    );
+    expect(lines.filter((text) => text.includes("signer"))).toHaveLength(8);
+  });
+
+  it("tells what else is said of a key, and lets no owner's name pass for a fingerprint", async () => {
+    const owner = `ada (ed25519 ${"0".repeat(64)})"`;
+    const owned = new TufKey(
+      "a",
+      { keytype: "ed25519", scheme: "ed25519", text: "11".repeat(32) },
+      { ...A.json, "x-tuf-on-ci-keyowner": owner },
+    );
+    const [line] = await diffDocuments(undefined, { ...root, keys: new Map([["a", owned]]) }).then((list) =>
+      list.filter(({ text }) => text.startsWith("key ")),
+    );
+    const fingerprint = await A.publicKey!.fingerprint();
+    expect(line!.text).toBe(`key ed25519 ${fingerprint} of "ada (ed25519 ${"0".repeat(64)})\\""`);
+    const noted = new TufKey(
+      "a",
+      { keytype: "ed25519", scheme: "ed25519", text: "11".repeat(32) },
+      { ...A.json, "x-n": 1 },
+    );
+    expect(await shown(root, { ...root, keys: new Map([["a", noted]]) })).toEqual([
+      expect.stringMatching(/^changed fields of key ed25519 … \{.*\} → \{.*"x-n":1\}$/),
+    ]);
+    const odd = new TufKey("id\u001b", { keytype: "new\u001b", scheme: "new", text: "?" }, { keytype: "new" });
+    expect(await shown(root, { ...root, keys: new Map([...root.keys, ["odd", odd]]) })).toEqual([
+      'added key "id\\\\u{1b}" of the unknown kind "new\\\\u{1b}"',
+    ]);
+  });
+
+  it("leaves nothing out that is long: what was cut off would be signed unseen", async () => {
+    const long = "x".repeat(5000);
+    const note = (end: string) => ({ ...root, extra: { "x-note": long + end } });
+    expect(await shown(note("a"), note("b"))).toEqual([`changed "x-note" "${long}a" → "${long}b"`]);
+    const path = (end: string) => targets({ roles: [role("team", { paths: [long + end] })] });
+    expect(await shown(path("a"), path("b"))).toEqual([
+      `added delegation "team" path "${long}b"`,
+      `removed delegation "team" path "${long}a"`,
+    ]);
+    const said = (end: string) => {
+      return targets(
+        undefined,
+        new Map([["app", { length: 1, hashes: { sha256: "a" }, custom: long + end, extra: {} }]]),
+      );
+    };
+    expect(await shown(said("a"), said("b"))).toEqual([
+      `changed target "app" 1 bytes sha256:a "${long}a" → 1 bytes sha256:a "${long}b"`,
+    ]);
   });
 
   it("names what becomes of targets", async () => {
@@ -137,7 +193,7 @@ describe("what a signature would change", () => {
       "added key ed25519 …",
       'added role "bin-*"',
       'added role "bin-*" threshold 1',
-      'added role "bin-*" signer "ed25519 …"',
+      'added role "bin-*" signer ed25519 …',
       'added hash bins 2^4 named "bin"',
     ]);
     expect(await shown(targets({ succinct: bins }), targets())).toEqual([
@@ -150,6 +206,14 @@ describe("what a signature would change", () => {
     ]);
   });
 });
+
+/** A key whose fingerprint has the first 52 digits that somebody wanted; finding a real one takes some time. */
+async function forged(twin: TufKey): Promise<TufKey> {
+  const publicKey = Object.assign(Object.create(twin.publicKey!) as NonNullable<TufKey["publicKey"]>, {
+    fingerprint: async () => "0".repeat(52) + (twin.json["keyval"] as { public: string }).public.slice(0, 12),
+  });
+  return Object.defineProperty(Object.create(twin) as TufKey, "publicKey", { value: publicKey });
+}
 
 /** Equal in everything, and made of other objects. */
 function again(document: Targets): Targets {
