@@ -82,7 +82,7 @@ function enterMember(text: string, start: number, name: string): number | undefi
     at = skipSpace(text, at + 1);
     const end = endOfString(text, at);
     if (end === undefined) return undefined;
-    const isFound = end - at === wanted.length && text.startsWith(wanted, at);
+    const isFound = text.startsWith(wanted, at);
     at = skipSpace(text, end);
     if (text[at] !== ":") return undefined;
     at = skipSpace(text, at + 1);
@@ -93,7 +93,7 @@ function enterMember(text: string, start: number, name: string): number | undefi
   }
 }
 
-/** Where the comma or bracket after a value is. */
+/** Where the comma or brace after a value is. */
 function passValue(text: string, start: number): number | undefined {
   let depth = 0;
   for (let at = endOf(UNSTRUCTURED, text, start)!; ;) {
@@ -105,7 +105,7 @@ function passValue(text: string, start: number): number | undefined {
     } else if (character === undefined) {
       return undefined;
     } else {
-      if ((character === "," || character === "}" || character === "]") && depth === 0) return at;
+      if ((character === "," || character === "}") && depth === 0) return at;
       if (character === "{" || character === "[") depth++;
       if (character === "}" || character === "]") depth--;
       at++;
