@@ -11,7 +11,14 @@ import type { TufAdministration } from "../trust/tuf/administration.ts";
 import type { Context } from "./command.ts";
 import { argument, flag, type OptionValues } from "./options.ts";
 import { withSession, type Session, type SessionOptions } from "./session.ts";
-import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "./shared-options.ts";
+import {
+  directoryOptions,
+  outputOptions,
+  pinOptions,
+  registryOptions,
+  trustReadingOptions,
+  trustServerOptions,
+} from "./shared-options.ts";
 import { sayStaged, stagedDocument } from "./staged-text.ts";
 
 export const repositoryArgument = argument("REPOSITORY", "whose collection: [HOST[:PORT]/]REPOSITORY");
@@ -24,6 +31,9 @@ export const trustOptions = {
   ...directoryOptions,
   ...outputOptions,
 };
+
+/** What those take that change nothing. */
+export const shownTrustOptions = { ...trustOptions, ...trustReadingOptions };
 
 /** For commands whose change may need the signatures of several people. */
 export const stageOption = {
@@ -69,6 +79,28 @@ export async function withCollection<T>(
     } catch (error) {
       throw error instanceof TrustError ? advised(error, reached, options.stage) : error;
     }
+  });
+}
+
+/** A collection that is only looked at. */
+export type ShownCollection = Pick<Reached, "collection" | "coverage" | "reach" | "source"> & {
+  readonly administration: Pick<Administration, "status">;
+};
+
+/** The same for commands that change nothing: a bundle can be looked at, too. */
+export async function withShownCollection<T>(
+  context: Context,
+  options: SessionOptions,
+  repository: string,
+  work: (shown: ShownCollection) => Promise<T>,
+): Promise<T> {
+  if (options.trust?.kind !== "bundle") return withCollection(context, options, repository, work);
+  const reference = taggedReference(repository);
+  return withSession(context, { ...options, reference }, async (session) => {
+    const coverage = await session.requiredCoverage(reference);
+    const { collection, pin, firstUse, source } = coverage;
+    const administration = session.statusIn(coverage, reference)!; // what is open can be looked at
+    return work({ collection, coverage, reach: { pin, firstUse, signal: context.signal }, source, administration });
   });
 }
 

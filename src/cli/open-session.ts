@@ -4,6 +4,7 @@ import { FormatError, TransportError, UsageError } from "../base/errors.ts";
 import type { Transport } from "../base/http.ts";
 import { fetchPolicy, type FetchedPolicy } from "../fetch-policy.ts";
 import { parseCertificates } from "../keys/certificate.ts";
+import { openBundleSource } from "../node/bundle-source.ts";
 import { dockerCredentials } from "../node/docker-credentials.ts";
 import { nodeHasher } from "../node/hasher.ts";
 import { openKeyDir } from "../node/key-dir.ts";
@@ -17,10 +18,12 @@ import { parseReference, registryApiHost, type Reference } from "../oci/referenc
 import { RegistryClient } from "../oci/registry-client.ts";
 import { repositoryName } from "../oci/tagged-reference.ts";
 import type { AppliedPolicy } from "../trust/policy/cover-policy.ts";
+import type { BundleSource } from "../trust/bundle-source.ts";
 import { coverRepository } from "../trust/cover.ts";
 import type { Coverage } from "../trust/coverage.ts";
 import type { Pin } from "../trust/pin.ts";
-import type { PinnedSource } from "../trust/pins.ts";
+import { matchPin, type PinEntry, type PinnedSource } from "../trust/pins.ts";
+import { placeOf, type BundlePlace } from "../trust/place.ts";
 import { MAX_POLICY_BYTES } from "../trust/policy/policy.ts";
 import type { TrustSource } from "../trust/source.ts";
 import type { ContentCache } from "../content-cache.ts";
@@ -81,7 +84,7 @@ async function createSession(
   const pin = await readPin(options);
   const rootKeyId = options.rootKey === undefined ? undefined : (await findKey(keys, options.rootKey)).id;
   const registry = new RegistryClient({ runtime, credentials, plainHttp: () => plainHttp(options) });
-  const place = namedPlace(options);
+  const { place, bundle } = namedPlace(options);
   const opener = new TrustOpener({
     dir,
     runtime: trustRuntime,
@@ -113,11 +116,24 @@ async function createSession(
   };
   let opening: Promise<LoadedPolicy | undefined> | undefined;
   const policy = (): Promise<LoadedPolicy | undefined> => (opening ??= openPolicy(dir, options.policy, fetchSigned));
+  const bundles = new Map<TrustSource, BundleSource>();
+  /** A bundle never vouches for itself, and what it has is as old as it is. */
+  const fromBundle = async (path: string, reference: Reference, known: readonly PinEntry[]) => {
+    const repository = repositoryName(reference);
+    const pinned = matchPin(known, repository)?.entry.source;
+    const server = pinned?.kind === "notary" ? pinned.server : undefined;
+    const opened = await openBundleSource({ path, repository: reference, dir, runtime, server, keyStore: keys });
+    bundles.set(opened.source, opened.source);
+    const isUnnamed = opened.kind === "notary" && pinned === undefined;
+    const collection = options.gun ?? (isUnnamed ? repository : undefined);
+    return { source: opened.source, collection, allowFirstUse: false, freshness: { mode: "offline" } as const };
+  };
   const coverage = async (reference: Reference): Promise<Coverage | undefined> => {
     const openSource = (wanted: PinnedSource): TrustSource => opener.open(wanted, reference).source;
+    const known = await pins.list();
     const covered = coverRepository({
       repository: repositoryName(reference),
-      pins: await pins.list(),
+      pins: known,
       policy: await (await policy())?.apply(repositoryName(reference)),
       source: place && openSource(place),
       pin,
@@ -126,6 +142,7 @@ async function createSession(
       allowFirstUse: options.noTofu !== true,
       freshness,
       openSource,
+      ...(bundle === undefined ? {} : await fromBundle(bundle.path, reference, known)),
     });
     if (covered === undefined && pin !== undefined) throw noTrustSource();
     return covered && withNotaryPins(covered, dir);
@@ -150,6 +167,13 @@ async function createSession(
     openTrust: (wanted, reference) => opener.open(wanted, reference),
     coverage,
     requiredCoverage,
+    statusIn({ source }, reference) {
+      const from = bundles.get(source);
+      if (from !== undefined) return from;
+      const where = placeOf(source, repositoryName(reference));
+      const opened = where && opener.open(where, reference);
+      return opened?.kind === "notary" ? opened.source : opened?.administration;
+    },
     async signing(reference) {
       if (options.sign !== true && place === undefined) return undefined;
       const covered = await requiredCoverage(reference);
@@ -238,13 +262,17 @@ async function readPin(options: SessionOptions): Promise<Pin | undefined> {
 }
 
 /** The place that flags name. @throws {UsageError} USAGE where they name two */
-function namedPlace({ server, trust }: SessionOptions): PinnedSource | undefined {
+function namedPlace({ server, trust }: SessionOptions): {
+  readonly place?: PinnedSource | undefined;
+  readonly bundle?: BundlePlace;
+} {
   if (server !== undefined && trust !== undefined) {
     throw new UsageError("USAGE", "--server and --trust (or WASM_TO_OCI_SERVER and _TRUST) name two places", {
       hint: "Name the one that has the collection",
     });
   }
-  return server === undefined ? trust : { kind: "notary", server };
+  if (trust?.kind === "bundle") return { bundle: trust };
+  return { place: server === undefined ? trust : { kind: "notary", server } };
 }
 
 function noTrustSource(): UsageError {

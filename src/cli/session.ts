@@ -7,6 +7,7 @@ import type { LoadedPolicy } from "../node/policy-file.ts";
 import type { Reference } from "../oci/reference.ts";
 import type { RegistryClient } from "../oci/registry-client.ts";
 import type { Signing } from "../sign-target.ts";
+import type { Administration } from "../trust/administration.ts";
 import type { Coverage } from "../trust/coverage.ts";
 import type { NotarySource } from "../trust/notary/source.ts";
 import type { Pin } from "../trust/pin.ts";
@@ -23,14 +24,14 @@ import type {
   readingOptions,
   registryOptions,
   storedOptions,
-  trustServerOptions,
+  trustReadingOptions,
 } from "./shared-options.ts";
 
 /** The flags that a session looks at; a command has those that make sense for it. */
 export type SessionOptions = Partial<
   OptionValues<
     typeof registryOptions &
-      typeof trustServerOptions &
+      typeof trustReadingOptions &
       typeof pinOptions &
       typeof readingOptions &
       typeof creatingOptions &
@@ -71,8 +72,13 @@ export interface Session {
   readonly pin: Pin | undefined;
   /** Opens a place of trust data, for a repository where it may be beside the module. */
   openTrust(place: PinnedSource, reference: Pick<Reference, "registry" | "repository">): OpenedTrust;
-  /** The place that flags name; undefined where none do. */
+  /** The place that flags name, to be remembered or written to; undefined where none do, and for a bundle. */
   readonly place: PinnedSource | undefined;
+  /** Shows the roles of a collection that `coverage` gave, past their expiry too; undefined where that cannot be seen. */
+  statusIn(
+    coverage: Coverage,
+    reference: Pick<Reference, "registry" | "repository">,
+  ): Pick<Administration, "status"> | undefined;
   /** The policy that governs this run; undefined where there is none. */
   policy(): Promise<LoadedPolicy | undefined>;
   /** What a reference is verified against; undefined where nothing covers it and no flag asks for it. */

@@ -3,8 +3,9 @@ import { resolve } from "node:path";
 import { UsageError } from "../base/errors.ts";
 import { quoteAddress } from "../base/untrusted-text.ts";
 import { parseGun } from "../notary/gun.ts";
-import { parsePlace, type TrustPlace } from "../trust/place.ts";
+import { parsePlace, parseReadablePlace } from "../trust/place.ts";
 import { parseDuration } from "./duration.ts";
+import { readFingerprint } from "./fingerprint.ts";
 import { choice, flag, integer, list, nonEmpty, value } from "./options.ts";
 import { parseSize } from "./size.ts";
 import { LOG_LEVELS, OUTPUT_FORMATS } from "./output.ts";
@@ -66,10 +67,22 @@ const dir = value("-d, --dir DIR", "where keys, pins and trusted roots are kept"
 /** For commands that use the trust directory. */
 export const directoryOptions = { dir };
 
+const PLACES =
+  "where trust data is: oci: (beside the module), oci://HOST/REPOSITORY, the URL of a TUF repository's metadata";
+
 const trust = value(
   "--trust PLACE",
-  "where trust data is: oci: (beside the module), oci://HOST/REPOSITORY, the URL of a TUF repository's metadata, or a directory",
-  parseTrustFlag,
+  `${PLACES}, or a directory`,
+  (input) => parsePlace(input, (path) => resolve(path)),
+  {
+    env: "WASM_TO_OCI_TRUST",
+  },
+);
+
+const readableTrust = value(
+  "--trust PLACE",
+  `${PLACES}, a directory, or bundle:FILE`,
+  (input) => parseReadablePlace(input, (path) => resolve(path)),
   { env: "WASM_TO_OCI_TRUST" },
 );
 
@@ -88,18 +101,15 @@ export const trustServerOptions = {
   ...collectionOptions,
 };
 
-const FINGERPRINT = /^(?:sha256:)?([0-9a-fA-F]{64})$/;
+/** The same for commands that only read it, and remember no place. */
+export const trustReadingOptions = { ...trustServerOptions, trust: readableTrust };
 
 /** For commands that name root keys. */
 export const rootKeyOptions = {
   rootFingerprint: list(
     "--root-fingerprint HEX",
     "accept only a root with this key: sha256 of its public key",
-    (input) => {
-      const match = FINGERPRINT.exec(input.replaceAll(":", "").replace(/^sha256/, "sha256:"));
-      if (match === null) throw new UsageError("USAGE", `${JSON.stringify(input)} is not a sha256 in hexadecimal`);
-      return match[1]!.toLowerCase();
-    },
+    readFingerprint,
   ),
   rootThreshold: value("--root-threshold N", "how many of the given root keys must have signed", integer(1, 100), {
     initialText: "1",
@@ -171,10 +181,6 @@ export const lockfileOptions = {
 
 /** Options that the 2019 tool took before its command; so do we. */
 export const leadingOptions = { format, log, timeout, insecure, useHttp, server, tlscacert, dir };
-
-function parseTrustFlag(input: string): TrustPlace {
-  return parsePlace(input, (path) => resolve(path));
-}
 
 /** Browsers and proxies take no longer ones. */
 const MAX_SERVER_LENGTH = 2048;

@@ -1,15 +1,15 @@
 /** Verifies what a bundle has, with what a trust directory knows: nothing older than was seen here is accepted. */
 import type { Bytes } from "../base/bytes.ts";
 import type { Runtime } from "../base/runtime.ts";
-import { memoryKeyStore } from "../keys/key-store.ts";
+import { memoryKeyStore, type KeyStore } from "../keys/key-store.ts";
 import { memoryMetadataStore } from "../notary/metadata-store.ts";
 import type { TrustStateStore } from "../notary/trust-state.ts";
 import type { BundledTrust } from "../bundle.ts";
-import { bundleSource } from "../trust/bundle-source.ts";
+import { bundleSource, type BundleSource } from "../trust/bundle-source.ts";
 import { createNotarySource } from "../trust/notary/source.ts";
 import { replayTransport } from "../trust/notary/state.ts";
-import type { TrustSource } from "../trust/source.ts";
 import { filesRepository } from "../trust/trust-files.ts";
+import { TufAdministration } from "../trust/tuf/administration.ts";
 import { createTufSource, type TufTrustStore } from "../trust/tuf/source.ts";
 import type { TufStore } from "../tuf/store.ts";
 import { openTrustStateDir } from "./metadata-dir.ts";
@@ -28,11 +28,24 @@ export interface BundleTrustOptions {
   readonly anchor?: Bytes | undefined;
   /** The trust server under which the collection is known here; the one that the bundle names unless given. */
   readonly server?: string | undefined;
+  /** Tells which of the collection's keys are here; none are unless given. Nothing is signed with them. */
+  readonly keyStore?: KeyStore | undefined;
 }
 
-/** Opens the trust data of a bundle. Nothing of the network is ever touched. */
-export async function openBundleTrust(options: BundleTrustOptions): Promise<TrustSource> {
-  const { dir, trust, location, asOf, anchor } = options;
+/** Bundles are not signed into, so no key is ever opened. */
+const READ_ONLY = { keyLocation: "nowhere", passphrases: async () => undefined };
+
+/**
+ * Opens the trust data of a bundle. Nothing of the network is ever touched.
+ *
+ * @example
+ * ```ts
+ * const trust = await bundle.trustOf(parseReference("ghcr.io/acme/app"));
+ * const source = trust && (await openBundleTrust({ dir, trust, location: bundle.location, runtime }));
+ * ```
+ */
+export async function openBundleTrust(options: BundleTrustOptions): Promise<BundleSource> {
+  const { dir, trust, location, asOf, anchor, keyStore = memoryKeyStore() } = options;
   const runtime = { ...options.runtime, now: asOf === undefined ? options.runtime.now : () => asOf };
   if (trust.kind === "tuf") {
     const repository = filesRepository(trust.files, location);
@@ -43,7 +56,16 @@ export async function openBundleTrust(options: BundleTrustOptions): Promise<Trus
       anchor,
       trust: offlineTrust(openTufTrustDir(dir), asOf),
     });
-    return bundleSource(inner, location);
+    const { now } = runtime;
+    const administration = new TufAdministration({ source: inner, publisher: undefined, keyStore, now, ...READ_ONLY });
+    return bundleSource(
+      {
+        open: (collection, opening) => inner.open(collection, opening),
+        isKnown: (collection) => inner.isKnown(collection),
+        status: (collection, reach) => administration.status(collection, reach),
+      },
+      location,
+    );
   }
   const { state } = trust;
   const inner = createNotarySource({
@@ -51,9 +73,8 @@ export async function openBundleTrust(options: BundleTrustOptions): Promise<Trus
     runtime: { ...runtime, transport: await replayTransport(state) },
     metadata: memoryMetadataStore(),
     trust: offlineState(openTrustStateDir(dir), asOf),
-    keyStore: memoryKeyStore(),
-    keyLocation: "nowhere",
-    passphrases: async () => undefined,
+    keyStore,
+    ...READ_ONLY,
   });
   return bundleSource(inner, location);
 }

@@ -1,6 +1,13 @@
 /** Trust data in a bundle: what verifies it is the client of its kind; what differs is that nothing newer can be asked for. */
 import { UsageError } from "../base/errors.ts";
+import type { Administration } from "./administration.ts";
 import type { OpenOptions, TrustedCollection, TrustSource } from "./source.ts";
+
+/** A bundle as a trust source, and what its roles are like, past their expiry too. */
+export interface BundleSource extends TrustSource {
+  readonly kind: "bundle";
+  readonly status: Administration["status"];
+}
 
 /**
  * Makes the trust source of a bundle.
@@ -8,7 +15,10 @@ import type { OpenOptions, TrustedCollection, TrustSource } from "./source.ts";
  * @param inner reads the bundle's files
  * @param location for people, e.g. `bundle:app.tar`
  */
-export function bundleSource(inner: Pick<TrustSource, "isKnown" | "open">, location: string): TrustSource {
+export function bundleSource(
+  inner: Pick<TrustSource, "isKnown" | "open"> & Pick<Administration, "status">,
+  location: string,
+): BundleSource {
   return {
     kind: "bundle",
     location,
@@ -16,6 +26,11 @@ export function bundleSource(inner: Pick<TrustSource, "isKnown" | "open">, locat
     open: (collection: string, options: OpenOptions): Promise<TrustedCollection> =>
       inner.open(collection, { ...options, freshness: undefined }),
     isKnown: (collection) => inner.isKnown(collection),
+    status: async (collection, options) => ({
+      ...(await inner.status(collection, options)),
+      source: "bundle",
+      location,
+    }),
     publish: () =>
       Promise.reject(
         new UsageError("USAGE", `${location} can be read here, not written`, {

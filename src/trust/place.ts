@@ -8,9 +8,29 @@ import type { TrustSource } from "./source.ts";
 
 const OCI = "oci:";
 const OCI_REPOSITORY = "oci://";
+const BUNDLE = "bundle:";
 
 /** Every place but a Notary server's. */
 export type TrustPlace = Exclude<PinnedSource, { kind: "notary" }>;
+
+/**
+ * A file that has trust data as it was when the file was saved. It is a place for one run and for none to remember:
+ * nothing newer is ever found there, so what is pinned to it would stop at the first expiry.
+ */
+export interface BundlePlace {
+  readonly kind: "bundle";
+  readonly path: string;
+}
+
+/**
+ * Reads a place that one run may read from: as {@link parsePlace} does, and `bundle:FILE`.
+ *
+ * @throws {UsageError} USAGE, REFERENCE_INVALID
+ */
+export function parseReadablePlace(text: string, toAbsolute: (path: string) => string): TrustPlace | BundlePlace {
+  const path = text.startsWith(BUNDLE) ? text.slice(BUNDLE.length) : "";
+  return path === "" ? parsePlace(text, toAbsolute) : { kind: "bundle", path: toAbsolute(path) };
+}
 
 /**
  * Reads a place: `oci:` (the registry, beside the module), `oci://HOST/REPOSITORY`, the URL of a TUF repository's
@@ -22,6 +42,7 @@ export type TrustPlace = Exclude<PinnedSource, { kind: "notary" }>;
 export function parsePlace(text: string, toAbsolute: (path: string) => string = (path) => path): TrustPlace {
   if (text === OCI) return { kind: "oci" };
   if (text.startsWith(OCI_REPOSITORY)) return { kind: "oci", repository: trustRepository(text) };
+  if (text.startsWith(BUNDLE)) throw noPlaceToKeep(text);
   const scheme = /^([a-z][a-z0-9+.-]+):\/\//i.exec(text)?.[1];
   if (scheme === undefined && text !== "") return { kind: "tuf", location: toAbsolute(text) };
   if (scheme !== undefined && /^https?$/i.test(scheme) && URL.canParse(text) && new URL(text).username === "") {
@@ -29,6 +50,14 @@ export function parsePlace(text: string, toAbsolute: (path: string) => string = 
   }
   throw new UsageError("USAGE", `${quoteAddress(text)} is no place for trust data`, {
     hint: "Write oci://HOST/REPOSITORY, the URL of a TUF repository's metadata without a user name, or a directory",
+  });
+}
+
+function noPlaceToKeep(text: string): UsageError {
+  return new UsageError("USAGE", `${quoteAddress(text)} can be read in one run, and neither written nor pinned`, {
+    hint:
+      "A bundle never learns of anything newer: bring it into a registry with `wasm-to-oci bundle load` and name that, " +
+      "or give --trust bundle:FILE to a command that verifies",
   });
 }
 

@@ -141,13 +141,15 @@ export function trustChecks(coverage: Coverage, collection: TrustedCollection, t
 }
 
 /** Says how old the knowledge is, where the source was not asked in this run. */
-export function knowledgeNotes({ freshness }: Coverage, collection: TrustedCollection): Note[] {
+export function knowledgeNotes({ freshness, source }: Coverage, collection: TrustedCollection): Note[] {
   if (freshness === undefined || freshness.mode === "online") return [];
   const { checkedAt } = collection;
   const asOf = checkedAt === undefined ? "of an unknown moment" : `as of ${checkedAt.toISOString()}`;
+  const until = freshUntil(collection).toISOString();
   const message =
-    `the trust data of ${collection.name} is ${asOf}, fresh until ${freshUntil(collection).toISOString()}: ` +
-    "what was published since is not known";
+    source.kind === "bundle"
+      ? `the trust data of ${collection.name} is in ${source.location}: ${asOf}, fresh until ${until}; what was signed after it was saved is not known`
+      : `the trust data of ${collection.name} is ${asOf}, fresh until ${until}: what was published since is not known`;
   return [{ code: "stored-knowledge", message }];
 }
 

@@ -7,6 +7,7 @@ import {
   defaultCollection,
   formatPlace,
   parsePlace,
+  parseReadablePlace,
   placeFlags,
   placeOf,
   prefixIn,
@@ -42,6 +43,15 @@ describe("parsePlace", () => {
     `oci://ghcr.io/acme/app@sha256:${"0".repeat(64)}`,
   ])("refuses %j", (text) => {
     expect(() => parsePlace(text)).toThrow(UsageError);
+  });
+
+  it("takes a bundle for one run, and for nothing that is kept", () => {
+    const toAbsolute = (path: string): string => `/here/${path}`;
+    expect(parseReadablePlace("bundle:app.tar", toAbsolute)).toEqual({ kind: "bundle", path: "/here/app.tar" });
+    expect(parseReadablePlace("oci:", toAbsolute)).toEqual({ kind: "oci" });
+    expect(parseReadablePlace("./bundle:x", toAbsolute)).toEqual({ kind: "tuf", location: "/here/./bundle:x" });
+    expect(() => parsePlace("bundle:app.tar", toAbsolute)).toThrow(/neither written nor pinned/);
+    expect(() => parseReadablePlace("bundle:", toAbsolute)).toThrow(UsageError);
   });
 
   it("shows no password that was given in an address", () => {

@@ -8,7 +8,13 @@ import { isModulePath } from "../module-path.ts";
 import { argument, flag } from "../options.ts";
 import { sayNotes } from "../reports.ts";
 import { withSession, type SessionOptions } from "../session.ts";
-import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
+import {
+  directoryOptions,
+  outputOptions,
+  pinOptions,
+  registryOptions,
+  trustReadingOptions,
+} from "../shared-options.ts";
 
 const WHAT = "a .wasm file, or [HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]";
 
@@ -18,7 +24,7 @@ export const diffCommand = defineCommand({
     exitCode: flag("--exit-code", "end with the status of untrusted content if NEW may do what OLD could not"),
     deep: flag("--deep", "read the modules themselves, even where their contracts are signed"),
     sign: flag("--sign", "verify references: in the registry itself, unless a pin, --server or --trust says where"),
-    ...trustServerOptions,
+    ...trustReadingOptions,
     ...pinOptions,
     ...registryOptions,
     ...directoryOptions,

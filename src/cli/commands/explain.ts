@@ -1,13 +1,18 @@
 import { explain, type Explanation } from "../../explain.ts";
 import type { StoredKey } from "../../keys/key-store.ts";
-import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
+import { taggedReference } from "../../oci/tagged-reference.ts";
 import type { Authority, AuthorityKey, AuthorityState } from "../../trust/authorities.ts";
-import { placeOf } from "../../trust/place.ts";
 import { defineCommand } from "../command.ts";
 import { argument, flag } from "../options.ts";
 import { sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
-import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
+import {
+  directoryOptions,
+  outputOptions,
+  pinOptions,
+  registryOptions,
+  trustReadingOptions,
+} from "../shared-options.ts";
 
 const REASONS: Readonly<Record<Explanation["source"]["reason"], string>> = {
   flags: "as this command's options say",
@@ -31,7 +36,7 @@ export const explainCommand = defineCommand({
   arguments: { reference: argument("REFERENCE", "[HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]") },
   options: {
     sign: flag("--sign", "look into the registry itself, unless a pin, --server or --trust says where"),
-    ...trustServerOptions,
+    ...trustReadingOptions,
     ...pinOptions,
     ...registryOptions,
     ...directoryOptions,
@@ -51,9 +56,7 @@ export const explainCommand = defineCommand({
         if (out.format === "json") return out.json({ reference: given, source: null });
         return out.lines([`${given} is not covered by a pin, a policy or an option: a pull delivers it unverified`]);
       }
-      const place = placeOf(trust.source, repositoryName(reference));
-      const opened = place && session.openTrust(place, reference);
-      const administration = opened?.kind === "notary" ? opened.source : opened?.administration;
+      const administration = session.statusIn(trust, reference);
       const { runtime, registry, keys } = session;
       const { explanation, error } = await explain({ runtime, registry, reference, trust, administration, signal });
       const held = new Map((await keys.list()).map((key) => [key.id, key]));

@@ -8,14 +8,20 @@ import { sayNotes } from "../reports.ts";
 import { parseReference } from "../../oci/reference.ts";
 import type { SignedContract } from "../../signed-contract.ts";
 import { withSession } from "../session.ts";
-import { directoryOptions, outputOptions, pinOptions, registryOptions, trustServerOptions } from "../shared-options.ts";
+import {
+  directoryOptions,
+  outputOptions,
+  pinOptions,
+  registryOptions,
+  trustReadingOptions,
+} from "../shared-options.ts";
 
 export const inspectCommand = defineCommand({
   arguments: { source: argument("MODULE|REFERENCE", "a .wasm file, or [HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]") },
   options: {
     deep: flag("--deep", "read the module itself even where the artifact's config says enough, and compare the two"),
     sign: flag("--sign", "show the signed contract too: from the registry itself, unless a pin or a flag says where"),
-    ...trustServerOptions,
+    ...trustReadingOptions,
     ...pinOptions,
     ...registryOptions,
     ...directoryOptions,

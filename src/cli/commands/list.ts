@@ -11,7 +11,7 @@ import {
   pinOptions,
   registryOptions,
   storedOptions,
-  trustServerOptions,
+  trustReadingOptions,
 } from "../shared-options.ts";
 
 /** What a state means, where its word is not enough. */
@@ -32,7 +32,7 @@ export const listCommand = defineCommand({
       "--sign",
       "compare with signatures: in the registry itself, unless a pin, --server or --trust says where",
     ),
-    ...trustServerOptions,
+    ...trustReadingOptions,
     ...pinOptions,
     ...storedOptions,
     ...registryOptions,

@@ -10,14 +10,14 @@ import { defineCommand } from "../command.ts";
 import { argument, flag } from "../options.ts";
 
 import { withSession } from "../session.ts";
-import { directoryOptions, outputOptions, pinOptions, trustServerOptions } from "../shared-options.ts";
+import { directoryOptions, outputOptions, pinOptions, trustReadingOptions } from "../shared-options.ts";
 import { describePin } from "./trust-pin.ts";
 
 export const policyExplainCommand = defineCommand({
   arguments: { reference: argument("REFERENCE", "[HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]") },
   options: {
     sign: flag("--sign", "as with pull: what would then be demanded"),
-    ...trustServerOptions,
+    ...trustReadingOptions,
     ...pinOptions,
     ...directoryOptions,
     ...outputOptions,

@@ -18,7 +18,7 @@ import {
   readingOptions,
   registryOptions,
   storedOptions,
-  trustServerOptions,
+  trustReadingOptions,
 } from "../shared-options.ts";
 import { trustDirectory } from "../trust-directory.ts";
 
@@ -41,7 +41,7 @@ export const pullCommand = defineCommand({
     ...lockfileOptions,
     sign: flag("--sign", "verify: by the registry itself, unless a pin, --server or --trust says where"),
     approve: flag("--approve", "agree to what the module asks for, where a policy wants that said of more than before"),
-    ...trustServerOptions,
+    ...trustReadingOptions,
     ...pinOptions,
     ...readingOptions,
     ...storedOptions,

@@ -1,6 +1,6 @@
 import type { CollectionStatus, RoleStatus } from "../../trust/administration.ts";
 import type { KeyReport, TrustSource } from "../../trust/source.ts";
-import { repositoryArgument, trustOptions, withCollection } from "../collection.ts";
+import { repositoryArgument, shownTrustOptions, withShownCollection } from "../collection.ts";
 import { defineCommand } from "../command.ts";
 import { patternTexts, prefixTexts } from "../delegation-text.ts";
 import { shortTime } from "../reports.ts";
@@ -10,12 +10,12 @@ const SHORT = 12;
 
 export const trustShowCommand = defineCommand({
   arguments: { repository: repositoryArgument },
-  options: trustOptions,
+  options: shownTrustOptions,
   examples: [["wasm-to-oci trust show ghcr.io/acme/app", "who may sign, and what is signed"]],
   json: "trust show",
   async run(context, { repository }, options) {
     const { out, signal } = context;
-    await withCollection(context, options, repository, async ({ source, administration, coverage, reach }) => {
+    await withShownCollection(context, options, repository, async ({ source, administration, coverage, reach }) => {
       const collection = await source.open(coverage.collection, { ...coverage, signal });
       const status = await administration.status(coverage.collection, reach);
       const delegations = status.roles.filter((role) => role.paths !== undefined);
@@ -101,6 +101,7 @@ function delegationRow(
   { role, paths = [], keys, threshold }: RoleStatus,
   name: KeyName,
 ): string[] {
-  const names = kind === "notary" ? prefixTexts(paths) : patternTexts(paths);
+  const isNotary = kind === "notary" || (kind === "bundle" && role.startsWith("targets/"));
+  const names = isNotary ? prefixTexts(paths) : patternTexts(paths);
   return [role, names.join(", ") || "nothing", keys.map(name).join(", ") || "none", String(threshold)];
 }

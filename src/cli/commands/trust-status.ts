@@ -1,6 +1,6 @@
 import { errorMessage, TrustError, UsageError, WasmToOciError } from "../../base/errors.ts";
 import type { CollectionStatus, RoleStatus } from "../../trust/administration.ts";
-import { trustOptions, withCollection } from "../collection.ts";
+import { shownTrustOptions, withShownCollection } from "../collection.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { parseDuration } from "../duration.ts";
 import { value, variadic } from "../options.ts";
@@ -15,7 +15,7 @@ export const trustStatusCommand = defineCommand({
   arguments: { repositories: variadic("REPOSITORY", "whose collections: [HOST[:PORT]/]REPOSITORY") },
   options: {
     failWithin: value("--fail-within DURATION", "fail where a role expires within this time, e.g. 7d", parseDuration),
-    ...trustOptions,
+    ...shownTrustOptions,
   },
   about: [
     "Works on expired collections too. Ends with the status of expired trust data where a role has expired, or will within --fail-within: for cron and CI. A Notary server signs timestamps again by itself, Notary's only once they have expired: of them --fail-within takes no notice.",
@@ -37,12 +37,17 @@ export const trustStatusCommand = defineCommand({
     let failure: unknown;
     for (const repository of repositories) {
       try {
-        await withCollection(context, options, repository, async ({ administration, collection, reach, source }) => {
-          const status = await administration.status(collection, reach);
-          shown.push(statusDocument(status));
-          if (context.out.format === "text") await print(context, status, shown.length > 1);
-          checkLifetime(context, repository, source.kind, status, options.failWithin);
-        });
+        await withShownCollection(
+          context,
+          options,
+          repository,
+          async ({ administration, collection, reach, source }) => {
+            const status = await administration.status(collection, reach);
+            shown.push(statusDocument(status));
+            if (context.out.format === "text") await print(context, status, shown.length > 1);
+            checkLifetime(context, repository, source.kind, status, options.failWithin);
+          },
+        );
       } catch (error) {
         if (repositories.length > 1) sayFailure(context, repository, error);
         failure ??= error;
@@ -77,7 +82,10 @@ function checkLifetime(
   if (due.length === 0) return;
   const within = due.every(({ expired }) => expired) ? "" : ` --within ${days(failWithin)}`;
   throw new TrustError("METADATA_EXPIRED", `${collection}: ${due.map(describeDue).join(", ")}`, {
-    hint: `Sign again with: wasm-to-oci trust repair ${repository}${within}`,
+    hint:
+      kind === "bundle"
+        ? "Get a bundle that was saved later, once the collection's key holders have signed it again"
+        : `Sign again with: wasm-to-oci trust repair ${repository}${within}`,
     details: { collection, roles: due.map(({ role }) => role) },
   });
 }

@@ -12,7 +12,7 @@ import {
   readingOptions,
   registryOptions,
   storedOptions,
-  trustServerOptions,
+  trustReadingOptions,
 } from "../shared-options.ts";
 
 export const verifyCommand = defineCommand({
@@ -22,7 +22,7 @@ export const verifyCommand = defineCommand({
   },
   options: {
     sign: flag("--sign", "by the registry itself, unless a pin, --server or --trust says where"),
-    ...trustServerOptions,
+    ...trustReadingOptions,
     ...pinOptions,
     ...readingOptions,
     ...storedOptions,
