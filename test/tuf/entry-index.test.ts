@@ -32,7 +32,9 @@ describe("targets that stay in the text", () => {
   for (const [what, fields, file] of read) {
     it(`are read with ${what}`, () => {
       const excerpt = excerptTargets(target(fields));
-      expect(only(excerpt)).toEqual(["app", { ...file, extra: {} }]);
+      const [name, entry] = only(excerpt);
+      expect([name, entry]).toEqual(["app", { ...file, ...bare(entry) }]);
+      expect(Object.hasOwn(entry, "custom")).toBe(Object.hasOwn(file, "custom"));
       expect(excerpt!.entries.get("app")).toEqual({ ...file, extra: {} });
       expect(excerpt!.rest).toBe('{"signed":{"targets":{}}}');
       expect(excerpt!.region).toBe(`{"app":{${fields}}}`);
@@ -63,6 +65,7 @@ describe("targets that stay in the text", () => {
     ["with custom that is not canonical", `"custom":{"b":1,"a":2},${hashes},"length":5`],
     ["with custom that is nothing", `"custom":,${hashes},"length":5`],
     ["with custom and no comma", `"custom":1${hashes},"length":5`],
+    ["with custom and another sign", `"custom":1;${hashes},"length":5`],
     ["with custom twice", `"custom":1,"custom":1,${hashes},"length":5`],
     ["with white space", ` ${hashes},"length":5`],
     ["with white space behind", `${hashes},"length":5 `],
@@ -76,11 +79,15 @@ describe("targets that stay in the text", () => {
 
   it("have names of plain characters, up to the limit", () => {
     const named = (name: string): unknown => excerptTargets(target(`${hashes},"length":5`, name))?.entries.size;
-    for (const name of ["a", "__proto__", "a b/c.d~", "x".repeat(4096)]) expect(named(name)).toBe(1);
+    for (const name of ["a", "!", "A", "__proto__", "a b/c.d~", "x".repeat(4096)]) expect(named(name)).toBe(1);
     for (const name of ["", "\u00e9", "\\n", "\u007f", "x".repeat(4097)]) expect(named(name)).toBeUndefined();
   });
 
   it("must be an object in an object", () => {
+    const entry = `"app":{${hashes},"length":5}`;
+    for (const value of [`[${entry}}`, `(${entry}}`, `1${entry}}`]) {
+      expect(excerptTargets(`{"signed":{"targets":${value}}}`)).toBeUndefined();
+    }
     for (const text of ['{"signed":{"targets":[]}}', '{"signed":{"targets":null}}', '{"signed":[]}', "{}", "", "{"]) {
       expect(excerptTargets(text)).toBeUndefined();
     }
@@ -89,8 +96,17 @@ describe("targets that stay in the text", () => {
   });
 
   it("must end where they seem to", () => {
-    const one = `"a":{${hashes},"length":1}`;
-    for (const text of [`{${one}`, `{${one},`, `{${one},}`, `{${one};"b":{}}`, `{${one}]`, `{${one} }`, `{ ${one}}`]) {
+    const [one, other] = [`"a":{${hashes},"length":1}`, `"b":{${hashes},"length":1}`];
+    for (const text of [
+      `{${one}`,
+      `{${one},`,
+      `{${one},}`,
+      `{${one};${other}}`,
+      `{${one}${other}}`,
+      `{${one}]`,
+      `{${one} }`,
+      `{ ${one}}`,
+    ]) {
       expect(excerptTargets(`{"signed":{"targets":${text}`)).toBeUndefined();
     }
   });
@@ -157,6 +173,7 @@ function bare(entry: { readonly hashes?: object | undefined; readonly extra: obj
   expect(Object.keys(entry.extra)).toEqual([]);
   if (entry.hashes === undefined) return { extra: entry.extra };
   expect(Object.getPrototypeOf(entry.hashes)).toBeNull();
+  expect(Object.values(entry.hashes)).not.toContain(undefined);
   return { extra: entry.extra, hashes: entry.hashes };
 }
 
