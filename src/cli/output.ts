@@ -21,6 +21,9 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 /** A stream that may be a terminal. */
 export type OutputStream = Writable & { readonly isTTY?: boolean; readonly columns?: number };
 
+/** One text, or several below each other. */
+type Cell = string | readonly string[];
+
 export interface OutputOptions {
   stdout: OutputStream;
   stderr: OutputStream;
@@ -70,21 +73,19 @@ export class Output {
     if (lines.length > 0) await this.raw(lines.map((line) => `${escapeTerminal(line)}\n`).join(""));
   }
 
-  /** Writes a table to stdout; columns are as wide as their widest cell. */
-  async table(header: readonly string[], rows: readonly (readonly string[])[]): Promise<void> {
-    const cells = [header, ...rows].map((row) => row.map(escapeTerminal));
-    const widths = header.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
-    await this.raw(
-      cells
-        .map(
-          (row) =>
-            `${row
-              .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-              .join("  ")
-              .trimEnd()}\n`,
-        )
-        .join(""),
+  /**
+   * Writes a table to stdout; columns are as wide as their widest cell. A cell of several texts has a line for each, so
+   * that lists do not make a table wider than a terminal.
+   */
+  async table(header: readonly string[], rows: readonly (readonly Cell[])[]): Promise<void> {
+    const cells = [header, ...rows].map((row) => row.map((cell) => [cell].flat().map(escapeTerminal)));
+    const widths = header.map((_, column) => longest(cells.flatMap((row) => row[column] ?? [])));
+    const lines = cells.flatMap((row) =>
+      Array.from({ length: longest(row) }, (_, line) =>
+        row.map((cell, column) => (cell[line] ?? "").padEnd(widths[column]!)).join("  "),
+      ),
     );
+    await this.raw(lines.map((line) => `${line.trimEnd()}\n`).join(""));
   }
 
   /** Writes a JSON document to stdout. Dates become ISO 8601 in UTC. */
@@ -198,4 +199,8 @@ function writeFailure(error: Error): StorageError {
     `cannot write to stdout: ${code ?? error.message}`,
     { cause: error, hint: "Check the disk or program that stdout goes to" },
   );
+}
+
+function longest(list: readonly { readonly length: number }[]): number {
+  return list.reduce((most, { length }) => Math.max(most, length), 0);
 }

@@ -56,6 +56,22 @@ describe("Output", () => {
     expect(stderr.text).not.toMatch(/^error: all is well/m);
   });
 
+  it("puts the texts of one cell of a table below each other", async () => {
+    const { out, stdout } = setUp();
+    await out.table(
+      ["ROLE", "KEYS", "NEEDED"],
+      [
+        ["root", ["ada", "bob\u001b"], "2"],
+        ["targets", "cid", "1"],
+      ],
+    );
+    expect(stdout.text).toBe(
+      ["ROLE     KEYS       NEEDED", "root     ada        2", "         bob\\u{1b}", "targets  cid        1", ""].join(
+        "\n",
+      ),
+    );
+  });
+
   it("escapes a hostile error in JSON without changing what it says", () => {
     const { out, stderr } = setUp();
     out.format = "json";

@@ -52,7 +52,7 @@ export const trustShowCommand = defineCommand({
           String(version),
           shortTime(expires),
           String(threshold),
-          signedBy.map(keyName).join(", "),
+          signedBy.map(keyName),
         ]),
       );
       if (delegations.length > 0) {
@@ -63,16 +63,14 @@ export const trustShowCommand = defineCommand({
         );
       }
       if (targets.length === 0) return out.info("Nothing is signed in it");
-      await out.lines([""]);
-      await out.table(
-        ["NAME", "DIGEST", "SIZE", "ROLE"],
-        targets.map(({ name: target, hashes, length, role }) => [
-          target,
-          hashes.sha256 === undefined ? `sha512:${hashes.sha512 ?? ""}` : `sha256:${hashes.sha256}`,
-          String(length),
-          role,
+      await out.lines([
+        "",
+        "Signed:",
+        ...targets.flatMap(({ name: target, hashes, length, role }) => [
+          `  ${target}, ${length} bytes, by ${role}`,
+          `    ${hashes.sha256 === undefined ? `sha512:${hashes.sha512 ?? ""}` : `sha256:${hashes.sha256}`}`,
         ]),
-      );
+      ]);
     });
   },
 });
@@ -100,8 +98,12 @@ function delegationRow(
   kind: TrustSource["kind"],
   { role, paths = [], keys, threshold }: RoleStatus,
   name: KeyName,
-): string[] {
+): (string | string[])[] {
   const isNotary = kind === "notary" || (kind === "bundle" && role.startsWith("targets/"));
   const names = isNotary ? prefixTexts(paths) : patternTexts(paths);
-  return [role, names.join(", ") || "nothing", keys.map(name).join(", ") || "none", String(threshold)];
+  return [role, orWord(names, "nothing"), orWord(keys.map(name), "none"), String(threshold)];
+}
+
+function orWord(list: string[], word: string): string[] {
+  return list.length === 0 ? [word] : list;
 }
