@@ -114,8 +114,9 @@ export class Download {
   ): Promise<DownloadedModule> {
     const cached = await this.fromCache(blob, signal);
     if (cached !== undefined) return cached;
-    this.entry = await this.cache?.begin(blob);
-    return this.receive(content.blobs.get(blob, { signal }), blob, signal);
+    const arriving = askedNow(content.blobs.get(blob, { signal }));
+    this.entry = await this.cache?.begin(blob); // while the request is on its way
+    return this.receive(arriving, blob, signal);
   }
 
   /** The blob out of the cache; undefined where it has none that is good. */
@@ -150,6 +151,24 @@ export class Download {
     }
     return { digest: blob.digest, size: blob.size, sha512: hexEncode(sha512.digest()), scan: scanner.end() };
   }
+}
+
+/** Asks a source for its first piece now, long before it is read. A failure shows when it is. */
+function askedNow(source: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  const pieces = source[Symbol.asyncIterator]();
+  const first = pieces.next();
+  first.catch(() => undefined);
+  let isFirst = true;
+  return {
+    [Symbol.asyncIterator]: () => ({
+      next: () => {
+        if (!isFirst) return pieces.next();
+        isFirst = false;
+        return first;
+      },
+      return: async () => (await pieces.return?.()) ?? { done: true, value: undefined },
+    }),
+  };
 }
 
 /** Tells a source that failed from a consumer that did. */

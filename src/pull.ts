@@ -205,9 +205,8 @@ function keepIn({ manifests }: Run): (manifest: ReceivedManifest) => void {
 
 /** Everything has matched: what was fetched need not be fetched again. A manifest is kept where somebody vouches for it. */
 async function keep({ options, download, manifests }: Run, report: VerificationReport): Promise<void> {
-  await download.keep();
-  if (report.verified === "module") return;
-  for (const { digest, bytes } of manifests) await options.cache?.put(digest, bytes);
+  const vouched = report.verified === "module" ? [] : manifests;
+  await Promise.all([download.keep(), ...vouched.map(({ digest, bytes }) => options.cache?.put(digest, bytes))]);
 }
 
 function withCacheNote(report: VerificationReport, cache: ContentCache | undefined): VerificationReport {
