@@ -50,12 +50,102 @@ describe("keys in every spelling that is in use", () => {
   });
 });
 
+describe("a key object that is made of a public key", () => {
+  const kinds = [
+    ["ed25519", "ed25519", "ed25519", "ed25519"],
+    ["ecdsa-p256", "ecdsa", "ecdsa-sha2-nistp256", "ecdsa-sha256"],
+    ["ecdsa-p384", "ecdsa", "ecdsa-sha2-nistp384", "ecdsa-sha384"],
+  ] as const;
+  for (const [algorithm, keytype, scheme, signingScheme] of kinds) {
+    it(`is one of ${scheme}, and is read again as that key`, async () => {
+      const { publicKey } = await PrivateKey.generate(algorithm);
+      const key = await tufKeyOf(publicKey);
+      const text = (key.json["keyval"] as { public: string }).public;
+      expect(key).toMatchObject({
+        keytype,
+        scheme,
+        signingScheme,
+        json: { keytype, scheme, keyval: { public: text } },
+      });
+      expect(key.publicKey!.spki).toEqual(publicKey.spki);
+      expect(text.startsWith("-----BEGIN PUBLIC KEY-----")).toBe(algorithm !== "ed25519");
+      const again = new TufKey("x", { keytype, scheme, text }, {});
+      expect(again.publicKey!.spki).toEqual(publicKey.spki);
+    });
+  }
+
+  it("is one of the RSA scheme that is asked for, PSS unless told", async () => {
+    const [, keytype, scheme, text] = good.find(([name]) => name.startsWith("RSA-PSS"))!;
+    const { publicKey } = new TufKey("x", { keytype, scheme, text }, {});
+    const [pss, pkcs1] = [await tufKeyOf(publicKey!), await tufKeyOf(publicKey!, "rsa-pkcs1v15-sha256")];
+    expect([pss.keytype, pss.scheme, pss.signingScheme]).toEqual(["rsa", "rsassa-pss-sha256", "rsassa-pss-sha256"]);
+    expect([pkcs1.scheme, pkcs1.signingScheme]).toEqual(["rsa-pkcs1v15-sha256", "rsassa-pkcs1v15-sha256"]);
+    expect(pss.id).not.toBe(pkcs1.id);
+  });
+
+  it("is none of a curve that clients differ in", async () => {
+    const { publicKey } = await PrivateKey.generate("ecdsa-p521");
+    await expect(tufKeyOf(publicKey)).rejects.toMatchObject({
+      code: "KEY_INVALID",
+      message: "TUF clients differ in whether they verify with ECDSA on P-521",
+      hint: expect.stringContaining("Ed25519"),
+    });
+  });
+});
+
+describe("a key that we cannot verify with", () => {
+  const [, , , pem] = good.find(([name]) => name === "P-256 as ecdsa")!;
+  const unusable: [string, string, string, string][] = [
+    ["of an unknown scheme", "ecdsa", "ecdsa-sha2-nistp256k1", pem],
+    ["of a type that does not fit", "ed25519", "ecdsa-sha2-nistp256", pem],
+    ["on another curve", "ecdsa", "ecdsa-sha2-nistp384", pem],
+    ["that is empty", "ecdsa", "ecdsa-sha2-nistp256", ""],
+    ["that is no PEM", "ecdsa", "ecdsa-sha2-nistp256", "-----BEGIN"],
+    ["in a block of another kind", "rsa", "rsassa-pss-sha256", pem.replaceAll("PUBLIC KEY", "CERTIFICATE")],
+    ["labelled as RSA's own", "rsa", "rsassa-pss-sha256", pem.replaceAll("PUBLIC KEY", "RSA PUBLIC KEY")],
+    ["in two blocks", "ecdsa", "ecdsa-sha2-nistp256", `${pem}\n${pem}`],
+    ["that is a point of another curve", "ecdsa", "ecdsa-sha2-nistp256", `04${"00".repeat(96)}`],
+  ];
+  for (const [what, keytype, scheme, text] of unusable) {
+    it(`is none: ${what}`, () => {
+      const key = new TufKey("x", { keytype, scheme, text }, {});
+      expect([key.publicKey, key.signingScheme]).toEqual([undefined, undefined]);
+      expect(key.candidates("00")).toEqual([]);
+    });
+  }
+});
+
 describe("A3: algorithm confusion", () => {
   for (const [name, keytype, scheme, text, sig] of bad) {
     it(`counts nothing for ${name}`, async () => {
       expect(await isGood(keytype, scheme, text, sig)).toBe(false);
     });
   }
+});
+
+describe("signatures", () => {
+  it("are made as others read them: hex, DER for ECDSA, under the key's id, nothing more", async () => {
+    for (const [algorithm, form] of [
+      ["ed25519", /^[0-9a-f]{128}$/],
+      ["ecdsa-p256", /^30[0-9a-f]{2}02[0-9a-f]+$/],
+    ] as const) {
+      const signer = await PrivateKey.generate(algorithm);
+      const key = await tufKeyOf(signer.publicKey);
+      const signature = await signMessage(key, signer, MESSAGE);
+      expect(signature).toEqual({ keyId: key.id, sig: expect.stringMatching(form), extra: {} });
+    }
+  });
+
+  it("of keys that the role does not name are not looked at", async () => {
+    const signer = await PrivateKey.generate("ed25519");
+    const key = await tufKeyOf(signer.publicKey);
+    const document = { message: MESSAGE, signatures: [await signMessage(key, signer, MESSAGE)] };
+    const role = { keyIds: ["other"], threshold: 1, extra: {} };
+    await expect(verifyThreshold("r", document, role, new Map([[key.id, key]]))).rejects.toMatchObject({
+      code: "SIGNATURE_THRESHOLD",
+      details: { role: "r", expected: 1, got: 0, candidates: 0 },
+    });
+  });
 });
 
 describe("a role whose keys are not all listed", () => {
