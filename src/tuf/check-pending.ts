@@ -1,7 +1,9 @@
 /** The last look at documents before anybody signs or publishes them, wherever they came from. */
 import { TrustError, UsageError } from "../base/errors.ts";
+import { canonicalJson } from "./canonical-json.ts";
 import { checkNoCycle } from "./edit-delegations.ts";
 import { draftOf, type PendingSet, type Pending } from "./pending.ts";
+import type { TufKey } from "./keys.ts";
 import type { PublishedCollection } from "./published.ts";
 import {
   checkBins,
@@ -11,8 +13,10 @@ import {
   checkTargetFile,
   checkTargetName,
 } from "./publishable.ts";
-import type { Delegations, Root, Targets } from "./schema.ts";
+import type { DelegatedRole, Delegations, RoleKeys, Root, Targets } from "./schema.ts";
 import { sameTarget } from "./target-file.ts";
+
+type Keys = ReadonlyMap<string, TufKey>;
 
 /** Versions that a publisher among others may leave out, see the draft's `leap`. */
 export const MAX_LEAP = 4096;
@@ -69,8 +73,7 @@ function checkRoot(root: Root, before: Root | undefined): void {
     });
   }
   for (const [role, roleKeys] of root.roles) {
-    if (before?.roles.get(role) === roleKeys && before.keys === root.keys) continue;
-    checkRoleKeys(role, roleKeys, root.keys);
+    checkKeysOf(role, roleKeys, root.keys, before?.roles.get(role), before?.keys);
   }
 }
 
@@ -80,17 +83,39 @@ function checkTargets(document: Targets, before: Targets | undefined): void {
     checkTargetName(name);
     checkTargetFile(name, file);
   }
-  checkNamesTogether(document.targets);
+  checkNamesTogether(document.targets, before?.targets ?? new Map());
   if (document.delegations !== undefined) checkDelegations(document.delegations, before?.delegations);
 }
 
 function checkDelegations({ keys, roles, succinct }: Delegations, before: Delegations | undefined): void {
   for (const role of roles) {
-    if (before?.roles.includes(role) === true && before.keys === keys) continue;
-    checkDelegation(role);
-    checkRoleKeys(role.name, role, keys);
+    const former = before?.roles.find(({ name }) => name === role.name);
+    if (former === undefined || coverOf(former) !== coverOf(role)) checkDelegation(role);
+    checkKeysOf(role.name, role, keys, former, before?.keys);
   }
-  if (succinct === undefined || (succinct === before?.succinct && keys === before.keys)) return;
-  checkBins(succinct);
-  checkRoleKeys(`${succinct.namePrefix}-*`, succinct, keys);
+  if (succinct === undefined) return;
+  const former = before?.succinct;
+  const { namePrefix, bitLength } = succinct;
+  if (namePrefix !== former?.namePrefix || bitLength !== former.bitLength) checkBins(succinct);
+  checkKeysOf(`${namePrefix}-*`, succinct, keys, former, before?.keys);
+}
+
+function coverOf({ paths = [], pathHashPrefixes = [] }: DelegatedRole): string {
+  return canonicalJson([[...paths], [...pathHashPrefixes]]);
+}
+
+/** Compared by what they say: staged documents are made anew whenever they are read. */
+function checkKeysOf(
+  role: string,
+  roleKeys: RoleKeys,
+  keys: Keys,
+  former: RoleKeys | undefined,
+  formerKeys: Keys = new Map(),
+): void {
+  if (former === undefined || signersOf(former, formerKeys) !== signersOf(roleKeys, keys))
+    checkRoleKeys(role, roleKeys, keys);
+}
+
+function signersOf({ keyIds, threshold }: RoleKeys, keys: Keys): string {
+  return canonicalJson([threshold, ...keyIds.map((id) => [id, keys.get(id)?.json ?? null])]);
 }

@@ -92,7 +92,7 @@ class TargetEdits {
     this.delegators.clear();
     for (const [role, { document, targets, touched }] of this.open) {
       if ([...touched].every((name) => sameTarget(document.targets.get(name), targets.get(name)))) continue;
-      checkNamesTogether(targets);
+      checkNamesTogether(targets, document.targets);
       this.draft.update(role, { ...document, targets });
     }
     this.open.clear();

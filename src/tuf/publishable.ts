@@ -132,19 +132,18 @@ export function checkBins({ bitLength, namePrefix }: SuccinctRoles): void {
  * Checks the names of one document against each other: a space or `!` sorts before the quote that ends a key, so
  * that one of the known canonical forms orders `a b` before `a`.
  *
+ * @param published names that stand beside each other already, and may go on to
  * @throws {UsageError} TARGET_NAME_INVALID
  */
-export function checkNamesTogether(names: ReadonlyMap<string, unknown>): void {
+export function checkNamesTogether(names: ReadonlyMap<string, unknown>, published: ReadonlyMap<string, unknown>): void {
   for (const name of names.keys()) {
     for (let at = name.search(/[ !]/); at >= 0 && at < name.length; at++) {
-      if ((name[at] !== " " && name[at] !== "!") || !names.has(name.slice(0, at))) continue;
-      throw new UsageError(
-        "TARGET_NAME_INVALID",
-        `${shown(name)} cannot be published beside ${shown(name.slice(0, at))}`,
-        {
-          hint: "Clients differ in how they order these two; leave out the space or exclamation mark",
-        },
-      );
+      const other = name.slice(0, at);
+      if ((name[at] !== " " && name[at] !== "!") || !names.has(other)) continue;
+      if (published.has(name) && published.has(other)) continue;
+      throw new UsageError("TARGET_NAME_INVALID", `${shown(name)} cannot be published beside ${shown(other)}`, {
+        hint: "Clients differ in how they order these two; leave out the space or exclamation mark",
+      });
     }
   }
 }
