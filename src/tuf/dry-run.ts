@@ -176,18 +176,18 @@ async function expiring(
   try {
     await action();
   } catch (error) {
-    const isOthers = error instanceof TrustError && error.code === "METADATA_EXPIRED" && !own.has(error.role ?? "");
-    if (!isOthers) throw refusal(error);
+    const isExpiry = error instanceof TrustError && error.code === "METADATA_EXPIRED";
+    if (!isExpiry || error.role === undefined || own.has(error.role)) throw refusal(error);
     expired(error);
   }
 }
 
 function refusal(error: unknown): unknown {
-  if (!(error instanceof TrustError) && errorCode(error) === undefined) return error;
-  if (errorCode(error) === "DELEGATION_REFUSED") return error;
+  const code = errorCode(error);
+  if (code === undefined || code === "DELEGATION_REFUSED") return error;
   const options = {
     hint: "Nothing was published",
-    details: { code: errorCode(error) ?? null },
+    details: { code },
     cause: error,
     ...(error instanceof TrustError && error.role !== undefined ? { role: error.role } : {}),
   };

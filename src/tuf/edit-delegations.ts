@@ -224,7 +224,7 @@ function keysInUse(keys: Iterable<TufKey>, roles: Iterable<RoleKeys>): Map<strin
 }
 
 function sameDelegation(a: DelegatedRole, b: DelegatedRole): boolean {
-  return sameKeys(a, b) && a.terminating === b.terminating && (a.paths ?? []).join("\n") === (b.paths ?? []).join("\n");
+  return sameKeys(a, b) && a.terminating === b.terminating && a.paths?.join("\n") === b.paths?.join("\n");
 }
 
 function sameKeys(a: RoleKeys, b: RoleKeys): boolean {

@@ -5,6 +5,7 @@
 import type { Bytes } from "../base/bytes.ts";
 import { FormatError, TrustError, type WasmToOciError } from "../base/errors.ts";
 import { delegationNamed } from "./delegations.ts";
+import { ignoringFaults } from "./document-io.ts";
 import { metadataFile } from "./names.ts";
 import type { TufRepository } from "./repository.ts";
 import type { MetaFile, Root, SignedMetadata, Snapshot, Targets, Timestamp } from "./schema.ts";
@@ -166,14 +167,6 @@ async function applyFloors(set: TrustedSet, floors: TufStore | undefined): Promi
   // what another root's keys had signed is no floor any more: that is how recovery from a compromise works
   if (timestamp !== undefined) await ignoringFaults(() => set.rememberTimestamp(timestamp));
   if (snapshot !== undefined) await ignoringFaults(() => set.rememberSnapshot(snapshot));
-}
-
-async function ignoringFaults(action: () => Promise<void>): Promise<void> {
-  try {
-    await action();
-  } catch (error) {
-    if (!(error instanceof TrustError || error instanceof FormatError)) throw error;
-  }
 }
 
 function withheld(role: string): never {
