@@ -39,7 +39,9 @@ export const keyGenerateCommand = defineCommand({
     const id = await store.add(key, { role, gun }, passphrases(context));
     const publicKey = formatPem({ label: "PUBLIC KEY", headers: new Map(), bytes: key.publicKey.spki });
     if (output !== undefined) await writeFileAtomic(output, new TextEncoder().encode(publicKey));
+    const fingerprint = await key.publicKey.fingerprint();
     out.info(`Generated the ${algorithm} key ${id} for ${role}`);
+    out.info(`Fingerprint: ${fingerprint}`);
     if (output !== undefined) out.info(`Public key: ${output}`);
     if (out.format === "json") {
       return out.json({
@@ -47,7 +49,7 @@ export const keyGenerateCommand = defineCommand({
         algorithm,
         role,
         collection: gun ?? null,
-        fingerprint: await key.publicKey.fingerprint(),
+        fingerprint,
         publicKey,
       });
     }
