@@ -11,6 +11,7 @@ import { encodeMetadata, signedMessage } from "./metadata.ts";
 import { expiryAfter, periodsOf } from "./periods.ts";
 import type { PublishedCollection } from "./published.ts";
 import type { Root, Signature, Signed, Targets } from "./schema.ts";
+import type { SignatureSet } from "./staged-signatures.ts";
 import { isSignedBy, listedKeys, signWith, type KeyedRole, type SigningKeys } from "./signing-keys.ts";
 
 /** A document that was not published yet. */
@@ -104,9 +105,8 @@ export async function signPending(
   const signedSet = new Map<string, Pending>();
   let failure: unknown;
   for (const [role, document] of pending) {
-    const listed = rolesToSign(draft, document).flatMap((entry) => listedKeys(entry.role));
     const wanted: TufKey[] = [];
-    for (const key of [...listed, ...newKeys(draft, document), ...formerKeys(draft, role)]) {
+    for (const key of wantedKeys(draft, document)) {
       if (!(await isSignedBy(key, document.message, document.signatures))) wanted.push(key);
     }
     const own = await signWith(wanted, document.message, signing);
@@ -116,6 +116,39 @@ export async function signPending(
     signedSet.set(role, { ...document, signatures: sorted([...kept, ...own.signatures]) });
   }
   return { pending: signedSet, failure };
+}
+
+/** Adds those of some signatures that are wanted and good: anybody may have written them. */
+export async function withSignatures(
+  base: PublishedCollection | undefined,
+  pending: PendingSet,
+  given: readonly SignatureSet[],
+): Promise<PendingSet> {
+  const draft = draftOf(base, pending);
+  const result = new Map<string, Pending>();
+  for (const [role, document] of pending) {
+    const added: Signature[] = [];
+    for (const key of wantedKeys(draft, document)) {
+      if (await isSignedBy(key, document.message, document.signatures)) continue;
+      for (const set of given) {
+        const [own] = set.get(role)?.filter(({ keyId }) => keyId === key.id) ?? [];
+        if (own === undefined || !(await isSignedBy(key, document.message, [own]))) continue;
+        added.push(own);
+        break;
+      }
+    }
+    const fresh = new Set(added.map(({ keyId }) => keyId));
+    const kept = document.signatures.filter(({ keyId }) => !fresh.has(keyId));
+    result.set(role, { ...document, signatures: sorted([...kept, ...added]) });
+  }
+  return result;
+}
+
+/** Every key whose signature counts for a document, once. */
+function wantedKeys(draft: TufDraft, document: Pending): TufKey[] {
+  const listed = rolesToSign(draft, document).flatMap((entry) => listedKeys(entry.role));
+  const keys = [...listed, ...newKeys(draft, document), ...formerKeys(draft, document.role)];
+  return [...new Map(keys.map((key) => [key.id, key])).values()];
 }
 
 /** The bytes to publish. */

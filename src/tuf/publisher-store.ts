@@ -86,4 +86,19 @@ export interface StagingStore {
   read(): Promise<Bytes | undefined>;
   /** @param change gives the new content; undefined removes the file */
   update(change: (current: Bytes | undefined) => Promise<Bytes | undefined>): Promise<void>;
+  /** Where updates may be lost all the same, signatures are kept apart from what they are for. */
+  readonly signatures?: StagedSignatures;
+}
+
+/**
+ * Holds signatures, each by itself, so that no two people write the same place.
+ *
+ * Obligations: what was added is read from then on, until it is removed. Readers trust nothing that comes back.
+ */
+export interface StagedSignatures {
+  /** @param change the digest of what was signed */
+  read(change: string): Promise<readonly Bytes[]>;
+  add(change: string, signatures: Bytes): Promise<void>;
+  /** Removes those of a change, where the place removes anything. */
+  clear(change: string): Promise<void>;
 }

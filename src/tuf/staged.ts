@@ -19,6 +19,7 @@ import {
   pendingOf,
   requirementsOf,
   signPending,
+  withSignatures,
   type Pending,
   type PendingSet,
   type Requirement,
@@ -37,7 +38,8 @@ import {
 } from "./publish.ts";
 import type { StagingStore } from "./publisher-store.ts";
 import { describeRequirements } from "./requirement-text.ts";
-import type { Root, Signature, Targets } from "./schema.ts";
+import type { Root, Targets } from "./schema.ts";
+import { decodeSignatures, encodeSignatures, newSignatures, type SignatureSet } from "./staged-signatures.ts";
 
 const ONLINE: readonly OnlineRole[] = ["snapshot", "timestamp"];
 /** Documents of one change; new hash bins are the most. */
@@ -96,8 +98,9 @@ export async function stageChanges(
   }
   checkPending(base, prepared, environment.now());
   const { pending } = await signPending(base, prepared, environment.signing);
+  const own = encodeStaged({ pending, reset });
   await staging.update(async (current) => {
-    if (current === undefined) return encodeStaged({ pending, reset });
+    if (current === undefined || equalBytes(current, own)) return own;
     throw new TrustError("TRUST_CONFLICT", `other changes wait for signatures already in ${staging.location}`, {
       hint: "Sign and publish them, or drop them, before the next ones",
     });
@@ -116,7 +119,7 @@ export async function reviewStaged(
   const staged = decodeStaged(bytes);
   const base = await baseOf(access, signal, staged.pending);
   checkPending(base, staged.pending, now());
-  return review(access, base, staged);
+  return review(access, base, await withAdded(staging, base, staged));
 }
 
 /**
@@ -132,28 +135,57 @@ export async function signStaged(
   { signing, now, signal }: PublishEnvironment,
 ): Promise<StagedReview> {
   let result: StagedReview | undefined;
-  await staging.update(async (current) => {
-    const staged = decodeStaged(current ?? nothingStaged(staging));
-    const { pending, reset } = staged;
-    if ((await digestOf(staged)) !== reviewed) {
-      throw new TrustError("TRUST_CONFLICT", "what is staged is not what was reviewed: it was changed meanwhile", {
-        hint: "Look at it again before signing; nothing was signed",
-      });
-    }
-    const base = await baseOf(access, signal, pending);
-    checkPending(base, pending, now());
+  const sign = async (current: Bytes | undefined): Promise<{ before: PendingSet; after: Staged }> => {
+    const staged = await reviewedStaged(staging, current, reviewed);
+    const base = await baseOf(access, signal, staged.pending);
+    checkPending(base, staged.pending, now());
+    const { pending, reset } = await withAdded(staging, base, staged);
     const signed = await signPending(base, pending, signing);
-    if (!hasNewSignature(pending, signed.pending)) {
+    if (newSignatures(pending, signed.pending).size === 0) {
       if (signed.failure !== undefined) throw signed.failure;
       const missing = await describeRequirements(await openRequirements(base, pending));
       throw new TrustError("KEY_MISSING", `no key in ${signing.location} is wanted for what is staged`, {
         hint: missing.length === 0 ? "It has all its signatures: publish it" : `Still to sign: ${missing.join("; ")}`,
       });
     }
-    result = await review(access, base, { pending: signed.pending, reset });
-    return encodeStaged({ pending: signed.pending, reset });
-  });
+    const after = { pending: signed.pending, reset };
+    result = await review(access, base, after);
+    return { before: pending, after };
+  };
+  const { signatures } = staging;
+  if (signatures === undefined) await staging.update(async (current) => encodeStaged((await sign(current)).after));
+  else {
+    const { before, after } = await sign(await staging.read());
+    await signatures.add(reviewed, encodeSignatures(newSignatures(before, after.pending)));
+    await reviewedStaged(staging, await staging.read(), reviewed); // it may have been dropped, and another one prepared
+  }
   return result!;
+}
+
+/** @throws {TrustError} TRUST_CONFLICT where something else is staged than what was reviewed */
+async function reviewedStaged(staging: StagingStore, current: Bytes | undefined, reviewed: string): Promise<Staged> {
+  const staged = decodeStaged(current ?? nothingStaged(staging));
+  if ((await digestOf(staged)) === reviewed) return staged;
+  throw new TrustError("TRUST_CONFLICT", "what is staged is not what was reviewed: it was changed meanwhile", {
+    hint: "Look at it again before signing; no signature counts for what is staged now",
+  });
+}
+
+/** A staged change with the signatures that are kept apart from it. */
+async function withAdded(
+  { signatures }: StagingStore,
+  base: PublishedCollection | undefined,
+  { pending, reset }: Staged,
+): Promise<Staged> {
+  const given: SignatureSet[] = [];
+  for (const bytes of (await signatures?.read(await digestOf({ pending, reset }))) ?? []) {
+    try {
+      given.push(decodeSignatures(bytes));
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error; // what somebody else has put there keeps nobody from signing
+    }
+  }
+  return given.length === 0 ? { pending, reset } : { pending: await withSignatures(base, pending, given), reset };
 }
 
 /**
@@ -167,9 +199,10 @@ export async function publishStaged(
   environment: PublishEnvironment,
 ): Promise<Published> {
   const bytes = (await staging.read()) ?? nothingStaged(staging);
-  const staged = decodeStaged(bytes);
+  const written = decodeStaged(bytes);
+  const base = await baseOf(access, environment.signal, written.pending);
+  const staged = await withAdded(staging, base, written);
   const { pending } = staged;
-  const base = await baseOf(access, environment.signal, pending);
   const coordinate = access.store.coordinate?.bind(access.store);
   let published: Published;
   if (base !== undefined && isPublished(base, pending)) published = { collection: base, files: [], warnings: [] };
@@ -198,9 +231,18 @@ export async function publishStaged(
 
 /** Forgets what is staged. @param only where it is still this, if given */
 export async function dropStaged(staging: StagingStore, only?: Bytes): Promise<void> {
-  await staging.update(async (current) =>
-    only === undefined || current === undefined || equalBytes(current, only) ? undefined : current,
-  );
+  let dropped: Bytes | undefined;
+  await staging.update(async (current) => {
+    const isDropped = only === undefined || current === undefined || equalBytes(current, only);
+    dropped = isDropped ? (current ?? only) : undefined;
+    return isDropped ? undefined : current;
+  });
+  if (staging.signatures === undefined || dropped === undefined) return;
+  try {
+    await staging.signatures.clear(await digestOf(decodeStaged(dropped)));
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error; // what was dropped was no staged change, and nobody signed it
+  }
 }
 
 /** The file: one JSON object, with each document as any TUF program knows it. */
@@ -279,18 +321,6 @@ async function digestOf({ pending, reset }: Staged): Promise<string> {
     lines.push(`${JSON.stringify(role)} ${hexEncode(await hashBytes("sha256", message))}\n`);
   }
   return hexEncode(await hashBytes("sha256", utf8Encode(lines.toSorted().join(""))));
-}
-
-function hasNewSignature(before: PendingSet, after: PendingSet): boolean {
-  for (const [role, { signatures }] of after) {
-    const known = new Set(before.get(role)?.signatures.map(signatureName));
-    if (signatures.some((signature) => !known.has(signatureName(signature)))) return true;
-  }
-  return false;
-}
-
-function signatureName({ keyId, sig }: Signature): string {
-  return `${keyId} ${sig}`;
 }
 
 function isPublished(base: PublishedCollection, pending: PendingSet): boolean {

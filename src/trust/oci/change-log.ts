@@ -174,8 +174,8 @@ export class ChangeLog {
   }
 }
 
-/** A request that cannot be read, for whatever lies in it, is nobody's: it must not keep others from publishing. */
-async function ignoringGarbage<T>(read: () => Promise<T | undefined>): Promise<T | undefined> {
+/** What cannot be read, for whatever lies in it, is nobody's: it must not keep others from publishing. */
+export async function ignoringGarbage<T>(read: () => Promise<T | undefined>): Promise<T | undefined> {
   try {
     return await read();
   } catch (error) {

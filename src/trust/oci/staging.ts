@@ -9,6 +9,7 @@ import { MediaType } from "../../oci/types.ts";
 import type { StagingStore } from "../../tuf/publisher-store.ts";
 import { artifactManifest, configBlob, type ConfigKind } from "./manifest.ts";
 import type { TrustPlaceInRegistry } from "./repository.ts";
+import { SignatureTags } from "./signature-tags.ts";
 import { STAGED_TAG } from "./tags.ts";
 
 const STAGED_ARTIFACT_TYPE = "application/vnd.wasm-to-oci.tuf.staged.v1";
@@ -33,12 +34,14 @@ interface Staged {
 /**
  * Keeps staged changes at a tag of a repository.
  *
- * Registries have no compare-and-swap. What is written is read back after a moment and, where somebody else's is there,
- * done again upon theirs; a signature that is lost all the same is missed by the next review, and given again.
+ * Registries have no compare-and-swap. So a change is written once, and read back after a moment: where somebody else's is
+ * there, that one was first. Signatures never move its tag: each has a tag of its own, which nobody else writes, and
+ * whoever reads puts them together.
  */
 export function ociStaging(place: Pick<TrustPlaceInRegistry, "store" | "location">): StagingStore {
   return {
     location: `${place.location}:${STAGED_TAG}`,
+    signatures: new SignatureTags(place.store),
     read: async () => {
       const { bytes, fault } = await readStaged(place);
       if (fault !== undefined) throw fault;

@@ -8,7 +8,15 @@ export const CHANGE_TAG_PREFIX = "tuf-change-";
 /** Names what waits for signatures. */
 export const STAGED_TAG = "tuf-staged";
 
+/** Begins the tags of signatures for what is staged: one for each time that somebody signs. */
+export const SIGNATURES_TAG_PREFIX = "tuf-staged-";
+
+/** Tells whether a tag belongs to what waits for signatures. */
+export function isStagedTag(tag: string): boolean {
+  return tag === STAGED_TAG || tag.startsWith(SIGNATURES_TAG_PREFIX);
+}
+
 /** Tells whether a tag belongs to trust data. */
 export function isTrustTag(tag: string): boolean {
-  return tag === TRUST_TAG || tag === STAGED_TAG || tag.startsWith(CHANGE_TAG_PREFIX);
+  return tag === TRUST_TAG || isStagedTag(tag) || tag.startsWith(CHANGE_TAG_PREFIX);
 }
