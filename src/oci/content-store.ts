@@ -6,7 +6,7 @@ import type { Bytes } from "../base/bytes.ts";
 import type { Digest, ExpectedContent } from "../base/digest.ts";
 import type { StreamBody } from "../base/http.ts";
 import type { UploadOptions, UploadResult } from "./blobs.ts";
-import type { ManifestHead, RequestOptions } from "./manifests.ts";
+import type { ManifestHead, RequestOptions, TagOptions } from "./manifests.ts";
 import type { Reference } from "./reference.ts";
 import type { ReferrersOptions } from "./referrers.ts";
 import type { Descriptor, ReceivedManifest } from "./types.ts";
@@ -27,7 +27,7 @@ export interface ManifestStore {
   head(reference: string, options?: RequestOptions): Promise<ManifestHead | undefined>;
   putByDigest(bytes: Uint8Array, mediaType: string, digest: Digest, options?: RequestOptions): Promise<void>;
   /** Stores a manifest and makes a tag name it, in one step that others see whole or not at all. */
-  tag(bytes: Uint8Array, mediaType: string, tag: string, options?: RequestOptions): Promise<void>;
+  tag(bytes: Uint8Array, mediaType: string, tag: string, options?: TagOptions): Promise<void>;
   /** Removes a manifest and every tag that names it, where the store can. @returns false where it does not do that */
   remove?(digest: Digest, options?: RequestOptions): Promise<boolean>;
 }

@@ -15,6 +15,14 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+export interface TagOptions extends RequestOptions {
+  /**
+   * Move the tag only where it names this manifest. For registries that are known to look: most answer success and move
+   * it all the same.
+   */
+  readonly ifMatch?: Digest | undefined;
+}
+
 /** What a registry says about a manifest without sending it: a claim, not checked. */
 export interface ManifestHead {
   readonly mediaType: string;
@@ -118,7 +126,7 @@ export class Manifests {
    *
    * @throws {RegistryError} REGISTRY_DENIED, REGISTRY_REFUSED where the tag may not be moved; REGISTRY_UNAVAILABLE
    */
-  async tag(bytes: Uint8Array, mediaType: string, tag: string, options: RequestOptions = {}): Promise<void> {
+  async tag(bytes: Uint8Array, mediaType: string, tag: string, options: TagOptions = {}): Promise<void> {
     if (!isTag(tag)) throw notAReference(tag);
     await this.put(bytes, mediaType, tag, options);
   }
@@ -141,13 +149,13 @@ export class Manifests {
     return response.status >= 200 && response.status <= 299;
   }
 
-  private async put(bytes: Uint8Array, mediaType: string, reference: string, options: RequestOptions): Promise<void> {
+  private async put(bytes: Uint8Array, mediaType: string, reference: string, options: TagOptions): Promise<void> {
     const what = this.describe(reference);
     const response = await this.connection.send({
       method: "PUT",
       to: this.path(reference),
       scope: repositoryScope(this.repository, "pull,push"),
-      headers: { "content-type": mediaType },
+      headers: { "content-type": mediaType, ...(options.ifMatch && { "if-match": `"${options.ifMatch}"` }) },
       body: bytes,
       signal: options.signal,
     });

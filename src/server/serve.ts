@@ -9,6 +9,7 @@ import { lockDataDir } from "./data-dir.ts";
 import { startCertificateRenewal } from "./certificate-renewal.ts";
 import { listen, requireLoopback, type TlsCertificate } from "./listen.ts";
 import type { Log } from "./log.ts";
+import { FreshnessService, type KeptFresh, type ServerKey } from "./freshness/keep-fresh.ts";
 import { createRegistryApp } from "./registry/app.ts";
 import { openRegistryStore } from "./registry/file-store.ts";
 import { openSqlite } from "./sql/sqlite.ts";
@@ -36,6 +37,8 @@ export interface ServeOptions {
   readonly trustPort?: number;
   /** Algorithm of new timestamp and snapshot keys; ECDSA on P-256 unless told. */
   readonly onlineKeyAlgorithm?: OnlineKeysOptions["algorithm"];
+  /** Collections in the registry whose timestamps to keep fresh; none unless told. */
+  readonly keepFresh?: readonly KeptFresh[];
   /** The system's clock unless told. */
   readonly now?: Clock;
 }
@@ -47,6 +50,8 @@ export interface RunningServers {
   readonly trustUrl: string;
   /** The authority that issued the trust server's certificate. */
   readonly caPem: string;
+  /** The keys that sign timestamps of the collections to keep fresh, for the holders of their root keys to list. */
+  readonly timestampKeys: readonly ServerKey[];
   /** Takes no more requests, lets running ones finish within a bound, and gives the data directory free. Repeatable. */
   close(): Promise<void>;
 }
@@ -103,7 +108,15 @@ async function start(options: ServeOptions, started: Started): Promise<RunningSe
 
   const registryStore = await openRegistryStore(join(dataDir, "registry"), { now });
   started.push(() => registryStore.close());
-  const registryApp = createRegistryApp({ store: registryStore, log });
+  const freshness = await FreshnessService.start({
+    dir: join(dataDir, "freshness"),
+    store: registryStore,
+    collections: options.keepFresh ?? [],
+    now,
+    log,
+  });
+  started.push(() => freshness.close());
+  const registryApp = createRegistryApp({ store: registryStore, log, tagMoved: freshness.tagMoved });
   const registry = await listen(registryApp, { host, port: options.registryPort ?? DEFAULT_REGISTRY_PORT });
   started.push(() => registry.close());
 
@@ -114,7 +127,8 @@ async function start(options: ServeOptions, started: Started): Promise<RunningSe
     await Promise.all([registry.close(), trust.close()]); // side by side: each waits for its running requests
     await started.end();
   };
-  return { registryUrl: registry.url, trustUrl: trust.url, caPem: ca.caPem, close };
+  const { keys: timestampKeys } = freshness;
+  return { registryUrl: registry.url, trustUrl: trust.url, caPem: ca.caPem, timestampKeys, close };
 }
 
 /** What was started, to be ended in the opposite order. */

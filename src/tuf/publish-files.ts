@@ -10,7 +10,7 @@ import { metadataFile } from "./names.ts";
 import { bytesOf, formerKeys, type Pending, type PendingSet } from "./pending.ts";
 import { expiryAfter, isDue, periodsOf } from "./periods.ts";
 import type { MetaFile, Signed, SignedMetadata, Snapshot, Timestamp } from "./schema.ts";
-import { keysMissing, listedKeys, signWith, type SigningKeys } from "./signing-keys.ts";
+import { canSign, keysMissing, listedKeys, signWith, type SigningKeys } from "./signing-keys.ts";
 
 /** A file to publish. */
 export interface MetadataFile {
@@ -26,6 +26,8 @@ export interface FilesOptions {
   readonly now: Clock;
   /** Versions to use instead of the next ones, by role. */
   readonly versions?: ReadonlyMap<string, number> | undefined;
+  /** Leaves a snapshot that is only due to whoever has its keys, where they are not at hand. */
+  readonly lenient?: boolean | undefined;
 }
 
 /**
@@ -57,8 +59,8 @@ async function nextSnapshot(
   const meta = new Map(base?.signed.meta);
   if (base !== undefined && !isGood) dropRemoved(draft, meta);
   for (const { role, version, bytes } of files) meta.set(role, await metaOf(version, bytes, meta.get(role)));
-  const wanted = draft.dirty.has("snapshot") || !isGood || isOld(draft, base.signed, options);
-  if (!wanted && files.length === 0) return undefined;
+  const isWanted = draft.dirty.has("snapshot") || !isGood || (await isToRenew(draft, base.signed, options));
+  if (!isWanted && files.length === 0) return undefined;
   const fresh = { ...(base?.signed ?? emptySnapshot()), meta };
   return sealed(draft, { ...fresh, ...nextOf(draft, fresh, options) }, options);
 }
@@ -86,6 +88,12 @@ function dropRemoved(draft: TufDraft, meta: Map<string, MetaFile>): void {
   for (const role of meta.keys()) {
     if (role !== "targets" && draft.delegatorsOf(role).length === 0) meta.delete(role);
   }
+}
+
+async function isToRenew(draft: TufDraft, signed: Snapshot, options: FilesOptions): Promise<boolean> {
+  if (!isOld(draft, signed, options)) return false;
+  const [keyed] = draft.keyedRoles("snapshot");
+  return options.lenient !== true || (await canSign(keyed!, options.signing));
 }
 
 function isOld({ root }: TufDraft, signed: Signed, { now }: FilesOptions): boolean {

@@ -57,7 +57,7 @@ export interface Published {
 }
 
 export interface PublishRules {
-  /** Goes on where documents of others have expired; for repairs. */
+  /** Goes on where documents of others have expired, or are due; for repairs, and for who has no other key. */
   readonly lenient?: boolean | undefined;
 }
 
@@ -140,7 +140,7 @@ export async function publishPending(
   const { base } = draft;
   checkPending(base, pending, now());
   const versions = await resetVersions(store, draft);
-  const files = await filesOf(draft, pending, { signing, now, versions });
+  const files = await filesOf(draft, pending, { signing, now, versions, lenient: rules.lenient });
   if (base !== undefined && files.length === 0) return { collection: base, files, warnings: [] };
   const anchor = access.anchor ?? files.find(({ role }) => role === "root")!.bytes;
   const repository = base?.repository ?? store.view?.() ?? store;

@@ -72,6 +72,15 @@ describe("serve", () => {
     expect((await trust(second).request("/v2/acme/app/_trust/tuf/2.timestamp.json")).status).toBe(200);
   });
 
+  it("makes a timestamp key for each collection to keep fresh, and has it after a restart", async () => {
+    const keepFresh = [{ repository: "acme/app", fingerprints: [] }];
+    const first = await start({ keepFresh });
+    const [key] = first.timestampKeys;
+    expect(readFileSync(key!.publicFile, "utf8")).toContain("BEGIN PUBLIC KEY");
+    await first.close();
+    expect((await start({ keepFresh })).timestampKeys).toEqual([key]);
+  });
+
   it("lets nobody else read its directory and its keys", async () => {
     await start();
     const mode = (path: string) => statSync(path).mode & 0o777;

@@ -27,6 +27,8 @@ export interface RegistryAppOptions {
   readonly readOnly?: boolean;
   /** Everybody may do everything unless told. */
   readonly access?: RegistryAccess;
+  /** Told of each tag that was moved. Must not throw. */
+  readonly tagMoved?: ((repository: string, tag: string) => void) | undefined;
 }
 
 type Method = "GET" | "POST" | "PATCH" | "PUT" | "DELETE";
@@ -104,7 +106,7 @@ async function answer(
   return handle(exchange);
 }
 
-function exchangeOf(c: Context, { store, access }: RegistryAppOptions, repository: string): Exchange {
+function exchangeOf(c: Context, { store, access, tagMoved }: RegistryAppOptions, repository: string): Exchange {
   const request = c.req.raw;
   return {
     store,
@@ -113,6 +115,7 @@ function exchangeOf(c: Context, { store, access }: RegistryAppOptions, repositor
     query: new URL(c.req.url).searchParams,
     headOnly: c.req.method === "HEAD",
     item: c.req.param("item") ?? "",
+    tagMoved,
     mayPull: async (name) =>
       isStoredRepository(name) && (access === undefined || (await access(request, name, "pull"))),
   };

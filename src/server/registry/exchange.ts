@@ -15,6 +15,8 @@ export interface Exchange {
   readonly repository: string;
   /** The last part of the path: a tag, digest or upload id, not checked yet; empty where the path has none. */
   readonly item: string;
+  /** To be told of each tag that was moved. */
+  readonly tagMoved: ((repository: string, tag: string) => void) | undefined;
   /** Asks whether this client may see another repository too. */
   mayPull(repository: string): Promise<boolean>;
 }

@@ -67,6 +67,7 @@ export const putManifest: Handler = async (exchange) => {
     ...referencedContent(received),
     referrer: referrerOf(received),
   });
+  for (const tag of tags) exchange.tagMoved?.(repository, tag);
   const headers = new Headers({
     location: `/v2/${repository}/manifests/${item}`,
     "docker-content-digest": digest,

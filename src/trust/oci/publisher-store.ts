@@ -33,6 +33,8 @@ const SETTLED_MS = 60 * 60 * 1000;
 const MAX_REMOVED = 500;
 /** Publishers that met wait up to so long before they try again. */
 const MAX_PAUSE_MS = 150;
+/** What a registry that compares answers where the tag has moved on. */
+const PRECONDITION_FAILED = 412;
 /** As for any metadata. */
 const MAX_FILE_BYTES = 128 * 1024 * 1024;
 
@@ -155,7 +157,13 @@ export async function moveTrustTag(
     await uploadBlobs(place, manifest, former);
     const now = await store.manifests.head(tag);
     if (now?.digest !== former?.manifest.digest) throw conflict(place.location);
-    await store.manifests.tag(manifest.bytes, manifest.mediaType, tag);
+    const ifMatch = place.compares === true ? now?.digest : undefined;
+    try {
+      await store.manifests.tag(manifest.bytes, manifest.mediaType, tag, { ifMatch });
+    } catch (error) {
+      if (error instanceof RegistryError && error.status === PRECONDITION_FAILED) throw conflict(place.location);
+      throw error;
+    }
   };
   try {
     await write(kind);

@@ -25,6 +25,8 @@ export interface TrustPlaceInRegistry {
   readonly tag: string;
   /** For people and for what is kept: `oci://` and the repository. */
   readonly location: string;
+  /** True where the registry is known to compare a tag before it moves it: ours, from inside. */
+  readonly compares?: boolean | undefined;
 }
 
 /**
