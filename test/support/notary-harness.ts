@@ -5,10 +5,11 @@ import { nobleHasher } from "../../src/base/hasher.ts";
 import type { Runtime } from "../../src/base/runtime.ts";
 import { NotaryApi } from "../../src/notary/api.ts";
 import { NotaryClient, type UpdateOptions } from "../../src/notary/client.ts";
+import { findTarget } from "../../src/notary/lookup.ts";
 import { memoryMetadataStore } from "../../src/notary/metadata-store.ts";
 import type { NotaryState } from "../../src/notary/state.ts";
 import { memoryTrustStateStore } from "../../src/notary/trust-state.ts";
-import { NOW, SERVER, type NotaryRepository } from "./notary-repository.ts";
+import { NotaryRepository, NOW, SERVER, type RoleKey } from "./notary-repository.ts";
 
 /** One try, no waiting. */
 export const NO_RETRY = { attempts: 1, sleep: async () => {}, random: () => 0 };
@@ -53,4 +54,34 @@ export async function refusalOf(harness: Harness, options: Partial<UpdateOptions
   expect(await harness.stored()).toEqual(before);
   expect(error.message).not.toBe("");
   return error;
+}
+
+/** A client that has verified a collection with a delegation once, and the first key of each role. */
+export async function knownClient(): Promise<{
+  readonly repository: NotaryRepository;
+  readonly harness: Harness;
+  readonly keys: Map<string, RoleKey>;
+}> {
+  const repository = await NotaryRepository.create();
+  await repository.delegate("targets/releases");
+  await repository.addTarget("v2", "module two", "targets/releases");
+  await repository.publish();
+  const harness = createHarness(repository);
+  await harness.update();
+  return { repository, harness, keys: new Map([...repository.roles].map(([role, { keys }]) => [role, keys[0]!])) };
+}
+
+/** After any refusal, the honest collection with one more target is read. */
+export async function expectHonestUpdate(repository: NotaryRepository, harness: Harness): Promise<void> {
+  repository.edits.clear();
+  repository.signers.clear();
+  repository.forge.clear();
+  repository.expires.clear();
+  repository.answers.clear();
+  repository.unlisted.clear();
+  repository.onRequest = undefined;
+  await repository.addTarget("v3", "module three");
+  await repository.publish("targets", "targets/releases");
+  const state = await harness.update();
+  expect(findTarget(state, "v3", "docker")?.role.role).toBe("targets");
 }
