@@ -45,8 +45,9 @@ export async function repairCollection(
       for (const { role, signed } of await dueDocuments(draft, options, environment.now())) {
         const keyed = draft.keyedRoles(role);
         const able = await Promise.all(keyed.map((one) => canSign(one, environment.signing)));
-        if (able.every(Boolean) && isFirst(signed, role)) changes.push({ action: "renew", role });
-        else if (!able.every(Boolean)) remaining.push({ role, expires: signed.expires });
+        // a role that nobody delegates to any more has nobody who could sign it either
+        if (keyed.length === 0 || !able.every(Boolean)) remaining.push({ role, expires: signed.expires });
+        else if (isFirst(signed, role)) changes.push({ action: "renew", role });
       }
       return changes;
     },

@@ -57,7 +57,7 @@ export async function statusOf(base: PublishedCollection, signing: SigningKeys, 
           held: key.publicKey !== undefined && (await signing.holds(key.publicKey)),
         })),
       );
-      const threshold = keyed?.roleKeys.threshold ?? 0;
+      const threshold = keyed === undefined ? 0 : keyed.roleKeys.threshold;
       const left = signed && signed.expires.getTime() - now.getTime();
       return {
         role,
@@ -68,7 +68,7 @@ export async function statusOf(base: PublishedCollection, signing: SigningKeys, 
         due: signed !== undefined && isDue(signed.expires, periodsOf(signed.type, draft.root, signed), now),
         threshold,
         keys,
-        signable: keys.filter(({ held }) => held).length >= threshold,
+        signable: keyed !== undefined && keys.filter(({ held }) => held).length >= threshold,
         targets: signed?.type === "targets" ? signed.targets.size : undefined,
         paths: pathsOf(draft, role),
         fault,

@@ -66,6 +66,18 @@ describe("a repository that is read to be published to", () => {
     expect([...collection.targets.keys()]).toEqual(["targets", "other"]);
   });
 
+  test("takes a role for unusable that another delegator's keys have not signed, whoever comes first", async () => {
+    const simulator = await TufSimulator.create();
+    await simulator.delegate("targets", "other");
+    await simulator.delegate("targets", "middle");
+    await simulator.delegate("middle", "team");
+    await simulator.delegate("other", "team", { pairs: [await newPair()] });
+    await simulator.publish("team", "middle", "other", "targets");
+    const collection = await load(simulator);
+    expect([...collection.unusable.keys()]).toEqual(["team"]);
+    expect([...collection.targets.keys()]).toEqual(["targets", "other", "middle"]);
+  });
+
   test("that fails is a failure, also where a role is read that may be unusable", async () => {
     const simulator = await TufSimulator.create();
     await simulator.delegate("targets", "team");

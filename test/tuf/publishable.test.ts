@@ -86,6 +86,7 @@ describe("a target's name", () => {
     expect(() => checkNamesTogether(names("ab", `ab${sign}c`), none)).toThrow(
       /^"ab.c" cannot be published beside "ab"$/,
     );
+    expect(() => checkNamesTogether(names(`a${sign}b`, `a${sign}bc`, `a${sign}b-c`), none)).not.toThrow();
     const both = names("a", `a${sign}b`);
     expect(() => checkNamesTogether(both, both)).not.toThrow(); // other tools have published them
     for (const former of [names("a"), names(`a${sign}b`)])

@@ -6,6 +6,7 @@ import { filesOf } from "../../src/tuf/publish-files.ts";
 import { publishChanges, readBase } from "../../src/tuf/publish.ts";
 import { repairCollection, revocation } from "../../src/tuf/repair.ts";
 import { publishStaged, reviewStaged, signStaged, stageChanges } from "../../src/tuf/staged.ts";
+import { openSigningKeys } from "../../src/tuf/signing-keys.ts";
 import { statusOf } from "../../src/tuf/status.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
 import { codeOf } from "../support/error-code.ts";
@@ -14,12 +15,14 @@ import {
   DAY,
   environment,
   memoryStaging,
+  MemoryPublisherStore,
   NOW,
   people,
   person,
   Rig,
   type Person,
 } from "../support/tuf-publishing.ts";
+import { newPair, TufSimulator } from "../support/tuf-repository.ts";
 
 const fingerprintOf = async ({ key }: { key: { publicKey: { fingerprint(): Promise<string> } | undefined } }) =>
   key.publicKey!.fingerprint();
@@ -68,6 +71,43 @@ describe("repair", () => {
     const { repaired } = await repairCollection(rig.access, {}, environment([...rig.all, bins], rig.now));
     expect(repaired.filter((role) => role.startsWith("bin-"))).toHaveLength(4);
     await rig.client().refresh();
+  });
+});
+
+describe("a repair with others around", () => {
+  test("signs nothing a second time that somebody else has signed meanwhile", async () => {
+    const rig = await Rig.make();
+    rig.store.beforePublish = async () => void (await rig.publish([{ action: "renew", role: "root" }]));
+    const { repaired, remaining } = await repairCollection(rig.access, { withinDays: 10_000 }, environment(rig.all));
+    expect(repaired).not.toContain("root");
+    expect(repaired).toContain("targets");
+    expect(remaining).toEqual([]);
+    expect(rig.store.files.has("3.root.json")).toBe(false);
+  });
+
+  test("leaves a role alone whose only delegator cannot be used, and repairs the rest", async () => {
+    const simulator = await TufSimulator.create();
+    await simulator.delegate("targets", "team");
+    await simulator.delegate("targets", "other");
+    await simulator.delegate("team", "orphan");
+    await simulator.delegate("other", "team", { pairs: [await newPair()] }); // so that nobody can rely on team
+    await simulator.publish("orphan", "team", "other", "targets");
+    const store = new MemoryPublisherStore();
+    for (const [name, bytes] of simulator.files) store.files.set(name, bytes);
+    const access = { store, anchor: simulator.anchor };
+    const keys = [...simulator.signers.values()].flat();
+    const signing = openSigningKeys(keys.map(({ signer }) => signer));
+    const base = await readBase(access, undefined);
+    expect([...base.unusable.keys()]).toEqual(["team"]);
+    const status = await statusOf(base, signing, NOW);
+    expect(status.find(({ role }) => role === "orphan")).toMatchObject({ signable: false, threshold: 0, keys: [] });
+    expect(status.find(({ role }) => role === "other")).toMatchObject({ signable: true, threshold: 1 });
+
+    const later = new Date(base.timestamp.signed.expires.getTime() + DAY);
+    const { repaired, remaining } = await repairCollection(access, {}, { signing, now: () => later });
+    expect(repaired.toSorted()).toEqual(["other", "root", "snapshot", "targets", "timestamp"]);
+    expect(remaining.map(({ role }) => role)).toEqual(["orphan"]);
+    expect((await simulator.client({ repository: store, now: () => later }).refresh()).warnings).toEqual([]);
   });
 });
 
