@@ -1,4 +1,5 @@
 /** Notary sources over the fake server, each with its own stores: publishers and consumers on different machines. */
+import type { TransportRequest } from "../../src/base/http.ts";
 import { nobleHasher } from "../../src/base/hasher.ts";
 import { createSelfSignedCertificate } from "../../src/keys/certificate.ts";
 import { memoryKeyStore, type KeyStore } from "../../src/keys/key-store.ts";
@@ -116,3 +117,18 @@ export function names(targets: readonly SignedTarget[]): string[] {
 
 export const ACCEPT = { firstUse: "accept" } as const;
 export const REFUSE = { firstUse: "refuse" } as const;
+
+/** The names that somebody new sees. */
+export async function listed(world: World): Promise<string[]> {
+  return names((await openFresh(world)).list());
+}
+
+/** Tells whether a request publishes metadata. */
+export function isUpload({ method }: TransportRequest, path: string): boolean {
+  return method === "POST" && path.endsWith("/_trust/tuf/");
+}
+
+/** How often metadata was published. */
+export function uploads({ server }: World): number {
+  return server.log.filter((line) => line.startsWith("POST") && line.endsWith("/_trust/tuf/")).length;
+}
