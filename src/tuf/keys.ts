@@ -164,9 +164,8 @@ function resolve(keytype: string, name: string, text: string): Verifier | undefi
     const publicKey = readPublic(scheme, text);
     return publicKey.type === scheme.type && publicKey.curve === scheme.curve ? { publicKey, scheme } : undefined;
   } catch (error) {
-    /* v8 ignore else -- @preserve: only a defect of this program gets there, and is passed on */
     if (error instanceof WasmToOciError) return undefined;
-    throw error;
+    throw error; // a defect of this program
   }
 }
 

@@ -2,7 +2,7 @@
 import { concatBytes, utf8Decode, utf8Encode, type Bytes } from "../base/bytes.ts";
 import { FormatError } from "../base/errors.ts";
 import { JsonCursor, type CursorFault } from "../base/json-cursor.ts";
-import { isJsonObject, parseJson } from "../base/json.ts";
+import { parseJson } from "../base/json.ts";
 import { excerptMeta, excerptTargets, MIN_INDEXED_BYTES, type Excerpt } from "./entry-index.ts";
 import { readSigned, readSignatures } from "./read-metadata.ts";
 import type { MetadataType, MetaFile, Signature, Signed, SignedMetadata, SignedTypes, TargetFile } from "./schema.ts";
@@ -39,9 +39,7 @@ export function decodeMetadata<Type extends MetadataType>(
   const envelope = new JsonCursor(document, fault).object(["signatures", "signed"]);
   const signed = readSigned(envelope.field("signed"), type, excerpt?.entries);
   const signatures = readSignatures(envelope.field("signatures"));
-  const received = envelope.value["signed"];
-  /* v8 ignore if -- @preserve: for the compiler; the cursor has seen that it is an object */
-  if (!isJsonObject(received)) throw fault("signed: expected an object");
+  const received = envelope.field("signed").object([]).value;
   if (excerpt === undefined) return { signed, signatures, bytes, message: canonicalSigned(received) };
   const member = type === "snapshot" ? "meta" : "targets";
   return { signed, signatures, bytes, message: canonicalSignedWith(received, member, excerpt.region) };

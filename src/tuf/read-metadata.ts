@@ -336,13 +336,9 @@ function isTargetName(name: string): boolean {
 /** A target without anything special, which nearly all are; undefined leaves the judgement to the full reader. */
 function plainTargetFile(value: JsonValue | undefined): TargetFile | undefined {
   if (!isJsonObject(value)) return undefined;
-  let members = 0;
-  for (const key in value) {
-    if (key !== "length" && key !== "hashes" && key !== "custom") return undefined;
-    members++;
-  }
+  for (const key in value) if (key !== "length" && key !== "hashes" && key !== "custom") return undefined;
   const { length, hashes, custom } = value;
-  if (members < 2 || typeof length !== "number" || length < 0 || !isJsonObject(hashes)) return undefined;
+  if (typeof length !== "number" || length < 0 || !isJsonObject(hashes)) return undefined;
   if (!arePlainHashes(hashes)) return undefined;
   return custom === undefined
     ? { length, hashes: hashes as Hashes, extra: NO_EXTRA }

@@ -88,6 +88,31 @@ describe("a run that fails", () => {
     expect(views).toBe(3); // the caller's first, then one of its own
   });
 
+  it("is held to the caller's floors and signal the second time, too", async () => {
+    const repository = await TufSimulator.create();
+    const { signal } = new AbortController();
+    const seen: unknown[] = [];
+    const floors = new Map<string, number>();
+    let withheld = true;
+    const place: TufRepository = {
+      ...repository.repository,
+      metadata: async (request) => {
+        seen.push(request.signal);
+        if (request.file !== "1.targets.json" || !withheld) return repository.repository.metadata(request);
+        withheld = false;
+        floors.set("timestamp", 2); // so that only the second try can notice
+        return undefined;
+      },
+    };
+    const refused = repository.client({ repository: place }).refresh({ floors, signal });
+    await expect(refused).rejects.toMatchObject({
+      code: "METADATA_ROLLED_BACK",
+      details: { role: "timestamp", expected: 2, got: 1 },
+    });
+    expect(withheld).toBe(false);
+    expect(seen).toEqual(Array.from({ length: 6 }, () => signal));
+  });
+
   for (const [code, spoil] of [
     ["METADATA_EXPIRED", (repository: TufSimulator) => (repository.timestamp.expires = NOW)],
     ["METADATA_ROLLED_BACK", (repository: TufSimulator) => (repository.timestamp.version = 1)],

@@ -93,8 +93,15 @@ describe("a key object that is made of a public key", () => {
   });
 });
 
+/** RFC 8410 §10.1 */
+const ED25519_PEM = `-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+`;
+
 describe("a key that we cannot verify with", () => {
   const [, , , pem] = good.find(([name]) => name === "P-256 as ecdsa")!;
+  const [, , , pkcs1] = good.find(([name]) => name === "an RSA key in PKCS#1")!;
   const unusable: [string, string, string, string][] = [
     ["of an unknown scheme", "ecdsa", "ecdsa-sha2-nistp256k1", pem],
     ["of a type that does not fit", "ed25519", "ecdsa-sha2-nistp256", pem],
@@ -104,6 +111,11 @@ describe("a key that we cannot verify with", () => {
     ["in a block of another kind", "rsa", "rsassa-pss-sha256", pem.replaceAll("PUBLIC KEY", "CERTIFICATE")],
     ["labelled as RSA's own", "rsa", "rsassa-pss-sha256", pem.replaceAll("PUBLIC KEY", "RSA PUBLIC KEY")],
     ["in two blocks", "ecdsa", "ecdsa-sha2-nistp256", `${pem}\n${pem}`],
+    ["that is empty, of RSA", "rsa", "rsassa-pss-sha256", ""],
+    ["that is no PEM, of RSA", "rsa", "rsassa-pss-sha256", "a key"],
+    ["that is hex, of RSA", "rsa", "rsassa-pss-sha256", `04${"00".repeat(64)}`],
+    ["of Ed25519, listed as RSA", "rsa", "rsassa-pss-sha256", ED25519_PEM],
+    ["of RSA under another label", "rsa", "rsassa-pss-sha256", pkcs1.replaceAll("RSA PUBLIC KEY", "CERTIFICATE")],
     ["that is a point of another curve", "ecdsa", "ecdsa-sha2-nistp256", `04${"00".repeat(96)}`],
   ];
   for (const [what, keytype, scheme, text] of unusable) {
@@ -113,6 +125,18 @@ describe("a key that we cannot verify with", () => {
       expect(key.candidates("00")).toEqual([]);
     });
   }
+});
+
+describe("a signature that is no hex", () => {
+  it.each(good)("is none of %s", (_, keytype, scheme, text) => {
+    const key = new TufKey("id", { keytype, scheme, text }, {});
+    for (const sig of ["not hex", "abc", "0x00"]) expect(key.candidates(sig)).toEqual([]);
+  });
+});
+
+it("passes a defect of the program on, and does not take it for a bad key", () => {
+  const key = new TufKey("id", { keytype: "ed25519", scheme: "ed25519", text: undefined as unknown as string }, {});
+  expect(() => key.publicKey).toThrow(TypeError);
 });
 
 describe("A3: algorithm confusion", () => {

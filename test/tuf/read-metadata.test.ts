@@ -64,7 +64,10 @@ describe("what every document says", () => {
   }
   for (const version of ["", "1", "2.0.0", "1.", "1.a", "1.0.", "1.0.0.0", "11.0", "x1.0", "1.0x", "1.0000000000"]) {
     it(`may not follow version ${JSON.stringify(version)} of the specification`, () => {
-      refuses(() => read("timestamp", { spec_version: version }), "signed.spec_version");
+      refuses(
+        () => read("timestamp", { spec_version: version }),
+        "signed.spec_version: expected a version 1 of the TUF",
+      );
     });
   }
 
@@ -95,6 +98,7 @@ describe("what every document says", () => {
     ["timestamp", "Meta"],
     ["snapshot", "META"],
     ["targets", "Delegations"],
+    ["targets", "Targets"],
     ["targets", "Expires"],
   ] as const) {
     it(`has no member ${known} in ${type}, which Go takes for the other`, () => {
@@ -109,7 +113,15 @@ describe("root", () => {
     expect([...signed.roles.keys()]).toEqual(["root", "timestamp", "snapshot", "targets", "mirrors"]);
     expect(signed.roles.get("mirrors")).toEqual({ keyIds: ["k"], threshold: 1, extra: { "x-role": 2 } });
     expect(signed.keys.get("k")).toMatchObject({ id: "k", keytype: "ed25519", scheme: "ed25519", json: KEY });
-    expect([signed.consistentSnapshot, signed.extra]).toEqual([true, { "x-new": 1 }]);
+    expect([signed.type, signed.consistentSnapshot, signed.extra]).toEqual(["root", true, { "x-new": 1 }]);
+  });
+
+  it("has no consistent snapshots unless it says so", () => {
+    const { consistent_snapshot: _, ...old } = SIGNED.root;
+    const bytes = utf8Encode(JSON.stringify({ signatures: [], signed: old }));
+    expect(decodeMetadata(bytes, "root").signed.consistentSnapshot).toBe(false);
+    expect(read("root", { consistent_snapshot: false }).signed.consistentSnapshot).toBe(false);
+    refuses(() => read("root", { consistent_snapshot: null }), "signed.consistent_snapshot: expected true or false");
   });
 
   for (const role of ["root", "timestamp", "snapshot", "targets"]) {
@@ -135,6 +147,9 @@ describe("root", () => {
     refuses(withKey({ ...KEY, Keytype: "" }), "only by case");
     refuses(withKey({ ...KEY, keyval: { ...KEY.keyval, Public: "" } }), "only by case");
     refuses(withKey({ ...KEY, keyval: { ...KEY.keyval, private: "x" } }), "keyval.private: a private key in public");
+    for (const empty of ["", null]) {
+      expect(withKey({ ...KEY, keyval: { ...KEY.keyval, private: empty } })().signed.keys.size).toBe(1);
+    }
     refuses(withKey({ ...KEY, keyval: { ...KEY.keyval, private: 5 } }), "keyval.private: expected a string");
     refuses(withKey({ ...KEY, keyval: { ...KEY.keyval, Private: "x" } }), "only by case");
   });
@@ -186,7 +201,8 @@ describe("timestamp and snapshot", () => {
   for (const [what, entry, file] of files) {
     it(`list files with ${what}`, () => {
       expect(read("timestamp", { meta: { "snapshot.json": entry } }).signed.snapshot).toEqual(file);
-      const { meta } = read("snapshot", { meta: { "targets.json": entry, "team.json": entry } }).signed;
+      const { type, meta } = read("snapshot", { meta: { "targets.json": entry, "team.json": entry } }).signed;
+      expect(type).toBe("snapshot");
       expect([...meta]).toEqual([
         ["targets", file],
         ["team", file],
@@ -324,6 +340,7 @@ describe("delegations", () => {
       succinct: { keyIds: ["k"], threshold: 1, bitLength: 32, namePrefix: "bin", extra: { x: 1 } },
     });
     expect(read("targets", {}).signed).not.toHaveProperty("delegations");
+    expect(read("targets", {}).signed.type).toBe("targets");
   });
 
   const wrong: [string, JsonObject, string][] = [

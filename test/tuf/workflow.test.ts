@@ -71,6 +71,28 @@ describe("what a run keeps", () => {
     await expect(repository.client({ store }).refresh()).resolves.toBeDefined();
   });
 
+  it("is there when the client answers, however slow the store", async () => {
+    const repository = await honest();
+    const store = memoryTufStore();
+    const slow: TufStore = {
+      ...store,
+      update: async (role, change) => {
+        await new Promise((resolve) => void setTimeout(resolve, 20));
+        return store.update(role, change);
+      },
+    };
+    const client = repository.client({ store: slow });
+    const bytes = repository.files.get("3.snapshot.json")!;
+    repository.files.delete("3.snapshot.json");
+    await expect(client.refresh()).rejects.toMatchObject({ code: "TRUST_WITHHELD" });
+    expect(await store.read("timestamp")).toEqual(repository.files.get("timestamp.json"));
+    repository.files.set("3.snapshot.json", bytes);
+    await client.refresh();
+    expect(await store.read("targets")).toEqual(repository.files.get("3.targets.json"));
+    await client.targets("team", "targets");
+    expect(await store.read("team")).toEqual(repository.files.get("2.team.json"));
+  });
+
   it("is nothing where nothing can be written, and that is said", async () => {
     const repository = await honest();
     const full = async (): Promise<never> => {
@@ -111,8 +133,9 @@ describe("the walk along roots", () => {
     const store = memoryTufStore();
     await repository.client({ store }).refresh();
     repository.requests.length = 0;
-    await repository.client({ store }).refresh();
+    const { roles } = await repository.client({ store }).refresh();
     expect(repository.requests).toEqual(["5.root.json", "timestamp.json"]);
+    expect([roles[0]!.from, roles[0]!.document.signed.version]).toEqual(["cache", 4]);
   });
 
   it("leaves a stored root that does not follow, and what comes after it", async () => {
@@ -161,6 +184,7 @@ describe("offline", () => {
     const refused = repository.client({ store }).refresh(offline);
     await expect(refused).rejects.toMatchObject({
       code: "TRUST_UNAVAILABLE",
+      message: "no timestamp is stored, so nothing can be verified offline",
       details: { role: "timestamp" },
       hint: "Verify online once",
     });
@@ -232,6 +256,66 @@ describe("a delegated role", () => {
     repository.files.set("2.team.json", bytes);
     expect(await client.find("team/app")).toMatchObject({ role: "team" });
     expect(repository.requests.filter((file) => file === "2.team.json")).toHaveLength(2);
+  });
+});
+
+describe("roles that are asked for at once", () => {
+  it("are each what was asked for", async () => {
+    const repository = await honest();
+    await repository.delegate("targets", "other", { paths: ["team/*"] });
+    await repository.publish("other", "targets");
+    const client = repository.client();
+    await client.refresh();
+    repository.requests.length = 0;
+    const asked = ["team", "other", "team"].map((role) => client.targets(role, "targets"));
+    expect((await Promise.all(asked)).map(({ role }) => role)).toEqual(["team", "other", "team"]);
+    expect(repository.requests.toSorted()).toEqual(["2.other.json", "2.team.json"]);
+    const again = await client.targets("team", "targets");
+    expect(await client.targets("team", "targets")).toBe(again);
+  });
+
+  it("are verified for each delegator, also where two ask for one at the same moment", async () => {
+    const repository = await honest();
+    await repository.delegate("targets", "other", { paths: ["team/*"] });
+    const stranger = (await TufSimulator.create()).signers.get("targets")!;
+    await repository.delegate("other", "team", { paths: ["team/*"], pairs: stranger });
+    await repository.publish("other", "targets");
+    const client = repository.client();
+    await client.refresh();
+    await client.targets("other", "targets");
+    const [good, bad] = await Promise.allSettled([client.targets("team", "targets"), client.targets("team", "other")]);
+    expect(good).toMatchObject({ status: "fulfilled", value: { role: "team", delegator: "targets" } });
+    expect(bad).toMatchObject({ status: "rejected", reason: { code: "SIGNATURE_THRESHOLD" } });
+  });
+});
+
+describe("a client that refreshes again", () => {
+  it("reads nothing from its store that it has verified, and loads what is new", async () => {
+    const repository = await honest();
+    const memory = memoryTufStore();
+    const reads: string[] = [];
+    const store: TufStore = { ...memory, read: (role) => (reads.push(role), memory.read(role)) };
+    const client = repository.client({ store });
+    await client.refresh();
+    reads.length = 0;
+    const { roles } = await client.refresh();
+    expect(reads).toEqual(["timestamp", "snapshot"]);
+    expect(roles.map(({ role, from }) => `${role} ${from}`)).toContain("targets cache");
+    expect(await client.find("team/app")).toMatchObject({ role: "team" });
+    await repository.delegate("targets", "other", { paths: ["other/*"] });
+    await repository.addTarget("other", "other/app", "x");
+    await repository.publish("other", "targets");
+    await client.refresh();
+    expect(await client.find("other/app")).toMatchObject({ role: "other" });
+  });
+
+  it("says which file is withheld", async () => {
+    const repository = await honest();
+    repository.files.delete("timestamp.json");
+    await expect(repository.client().refresh()).rejects.toMatchObject({
+      code: "TRUST_WITHHELD",
+      details: { role: "timestamp" },
+    });
   });
 });
 
