@@ -66,10 +66,10 @@ export function openTufStore(dir: string): TufStore {
   };
 }
 
-/** Writes of one process, which take the lock together where they come together. */
+/** Writes of one process, which take the lock together where they come together. Nobody hears of one while it is held. */
 class LockedWrites {
   private readonly path: string;
-  private readonly waiting: { run: () => Promise<void>; fail: (error: unknown) => void }[] = [];
+  private readonly waiting: { run: () => Promise<() => void>; fail: (error: unknown) => void }[] = [];
   private working: Promise<void> | undefined;
 
   constructor(path: string) {
@@ -79,7 +79,8 @@ class LockedWrites {
   /** Runs an action under the lock, after those that were asked for before. */
   locked(action: () => Promise<void>): Promise<void> {
     return new Promise((resolve, fail) => {
-      this.waiting.push({ run: () => action().then(resolve, fail), fail });
+      const tell = (error: unknown) => () => fail(error);
+      this.waiting.push({ run: () => action().then(() => resolve, tell), fail });
       this.working ??= this.work();
     });
   }
@@ -92,13 +93,17 @@ class LockedWrites {
 
   private async work(): Promise<void> {
     while (this.waiting.length > 0) {
+      const done: (() => void)[] = [];
       try {
         await withLock(this.path, async () => {
-          for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift()) await next.run();
+          for (let next = this.waiting.shift(); next !== undefined; next = this.waiting.shift()) {
+            done.push(await next.run());
+          }
         });
       } catch (error) {
         for (const { fail } of this.waiting.splice(0)) fail(error);
       }
+      for (const tell of done) tell();
     }
     this.working = undefined;
   }
