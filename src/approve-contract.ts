@@ -1,7 +1,7 @@
 /** Holds an upgrade that asks for more than before, where a policy wants somebody to agree to it. */
 import { TrustError, UsageError } from "./base/errors.ts";
 import type { ModuleScan } from "./download.ts";
-import { beyondApproved, type ApprovalScope, type ApprovalStore } from "./trust/contract/approvals.ts";
+import { beyondApproved, type ApprovalScope, type ApprovalUse } from "./trust/contract/approvals.ts";
 import { fullContract, type Contract } from "./trust/contract/contract.ts";
 import type { Check } from "./trust/report.ts";
 import type { SignedTarget } from "./trust/source.ts";
@@ -9,7 +9,7 @@ import { readBinding } from "./trust/target-custom.ts";
 
 /** Where approvals are kept, and whether this run gives one. */
 export interface Approvals {
-  readonly store: ApprovalStore;
+  readonly store: ApprovalUse;
   /** Somebody has seen what is asked for, and agrees. */
   readonly approve?: boolean | undefined;
 }

@@ -102,6 +102,11 @@ export const TABLE: readonly Group[] = [
         load: async () => (await import("./commands/trust-pin.ts")).trustPinCommand,
       },
       {
+        name: "trust approvals",
+        summary: "Show what modules were let ask for, or take that back",
+        load: async () => (await import("./commands/trust-approvals.ts")).trustApprovalsCommand,
+      },
+      {
         name: "trust refresh",
         summary: "Sign snapshot and timestamp again where they are due",
         load: async () => (await import("./commands/trust-refresh.ts")).trustRefreshCommand,

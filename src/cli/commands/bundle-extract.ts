@@ -1,16 +1,19 @@
+import { openApprovalFile } from "../../node/approval-file.ts";
 import { fileOutput } from "../../node/file-output.ts";
 import { pull } from "../../pull.ts";
 import { bundleCoverage, bundleTrustOptions, chosenModules, requireCoverage, withBundle } from "../bundle-file.ts";
 import { defineCommand } from "../command.ts";
-import { argument, nonEmpty, value } from "../options.ts";
+import { argument, flag, nonEmpty, value } from "../options.ts";
 import { checkLines, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
+import { trustDirectory } from "../trust-directory.ts";
 import { sayFreshness } from "./bundle-verify.ts";
 
 export const bundleExtractCommand = defineCommand({
   arguments: { file: argument("FILE", "the bundle"), reference: argument("REFERENCE", "which of its modules") },
   options: {
     out: value("-o, --out, --output FILE", "where to write the module", nonEmpty, { initial: "module.wasm" }),
+    approve: flag("--approve", "agree to what the module asks for, where a policy wants that said of more than before"),
     ...bundleTrustOptions,
   },
   about: [
@@ -30,6 +33,7 @@ export const bundleExtractCommand = defineCommand({
           registry: bundle,
           reference: reference!,
           trust: requireCoverage(covered, reference!),
+          approvals: { store: openApprovalFile(trustDirectory(context, options.dir)), approve: options.approve },
           output: await fileOutput(options.out),
           onProgress: session.onProgress,
           signal: context.signal,

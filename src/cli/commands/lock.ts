@@ -3,7 +3,7 @@ import { TrustError, UsageError } from "../../base/errors.ts";
 import { lock, type LockReport } from "../../lock.ts";
 import { openApprovalFile } from "../../node/approval-file.ts";
 import { formatTagged, repositoryName, taggedReference, type TaggedReference } from "../../oci/tagged-reference.ts";
-import type { ApprovalStore } from "../../trust/contract/approvals.ts";
+import { readOnlyApprovals } from "../../trust/contract/approvals.ts";
 import { lockDifferences } from "../../trust/lock/comparison.ts";
 import type { LockedModule } from "../../trust/lock/lockfile.ts";
 import { defineCommand, type Context } from "../command.ts";
@@ -63,7 +63,7 @@ export const lockCommand = defineCommand({
     const wanted = wantedReferences(references, state, path, check);
     const locked: Locked[] = [];
     const store = openApprovalFile(trustDirectory(context, options.dir));
-    const approvals = { store: check ? readOnly(store) : store, approve: options.approve };
+    const approvals = { store: check ? readOnlyApprovals(store) : store, approve: options.approve };
     for (const reference of wanted) locked.push(await lockOne(context, options, reference, state.modules, approvals));
     const changed = locked.filter(({ change }) => change !== "unchanged");
     if (!check) {
@@ -88,11 +88,6 @@ export const lockCommand = defineCommand({
     );
   },
 });
-
-/** A check changes nothing. */
-function readOnly(store: ApprovalStore): ApprovalStore {
-  return { get: (scope) => store.get(scope), add: async () => {} };
-}
 
 function wantedReferences(
   given: readonly string[],

@@ -30,6 +30,43 @@ describe.each<[string, () => ApprovalStore]>([
     expect(await store.get({ ...SCOPE, collection: "other/app" })).toBeUndefined();
   });
 
+  it("lists what it has, in order", async () => {
+    const store = open();
+    expect(await store.list()).toEqual([]);
+    await store.add({ ...SCOPE, collection: "z" }, { kind: "module", imports: ["b"] });
+    await store.add({ ...SCOPE, repository: "a.test/app" }, { kind: "module", imports: [] });
+    await store.add(SCOPE, { kind: "module", imports: ["a"] });
+    expect(await store.list()).toEqual([
+      { repository: "a.test/app", collection: "acme/app", kinds: ["module"], imports: [] },
+      { ...SCOPE, kinds: ["module"], imports: ["a"] },
+      { ...SCOPE, collection: "z", kinds: ["module"], imports: ["b"] },
+    ]);
+  });
+
+  it("takes back one import, or everything, and stays an entry: what follows is no first version", async () => {
+    const store = open();
+    const other = { ...SCOPE, collection: "other/app" };
+    expect(await store.withdraw(SCOPE)).toBeUndefined();
+    expect(await store.list()).toEqual([]);
+    await store.add(other, { kind: "module", imports: ["a"] });
+    await store.add(SCOPE, { kind: "module", imports: ["a", "b"] });
+    expect(await store.withdraw(SCOPE, ["a", "never"])).toMatchObject({ kinds: ["module"], imports: ["b"] });
+    expect(await store.withdraw(SCOPE)).toMatchObject({ kinds: [], imports: [] });
+    expect(await store.get(SCOPE)).toEqual({ ...SCOPE, kinds: [], imports: [] });
+    expect(await store.get(other)).toMatchObject({ imports: ["a"] });
+    await store.add(SCOPE, { kind: "module", imports: ["b"] });
+    expect(await store.get(SCOPE)).toMatchObject({ kinds: ["module"], imports: ["b"] });
+  });
+
+  it("forgets an entry, and no other one", async () => {
+    const store = open();
+    await store.add(SCOPE, { kind: "module", imports: ["a"] });
+    await store.add({ ...SCOPE, collection: "other/app" }, { kind: "module", imports: ["a"] });
+    expect([await store.forget(SCOPE), await store.forget(SCOPE)]).toEqual([true, false]);
+    expect(await store.get(SCOPE)).toBeUndefined();
+    expect(await store.list()).toHaveLength(1);
+  });
+
   it("loses no addition of another writer", async () => {
     const stores = Array.from({ length: 8 }, () => open());
     const shared = _where === "in a file" ? stores : stores.fill(stores[0]!);
