@@ -1,6 +1,7 @@
 /** What a copy brings along: decided, and verified where that is asked for, before anything is written. */
 import type { Bytes } from "./base/bytes.ts";
 import type { Digest } from "./base/digest.ts";
+import type { Admission } from "./admit-copy.ts";
 import { mayBeUnsigned } from "./apply-rules.ts";
 import { RegistryError, UsageError } from "./base/errors.ts";
 import type { Runtime } from "./base/runtime.ts";
@@ -127,25 +128,27 @@ export interface PlannedTag {
 }
 
 /**
- * Decides what a reference brings along.
+ * Decides what a reference brings along, as far as the policies of both ends allow it.
  *
  * @param tag of the destination
- * @throws {TrustError} TAG_MISMATCH, TARGET_MISMATCH, TARGET_NOT_FOUND
+ * @throws {TrustError} TAG_MISMATCH, TARGET_MISMATCH, TARGET_NOT_FOUND, POLICY_REFUSED, CONTRACT_MISMATCH
  * @throws {RegistryError} REGISTRY_NOT_FOUND
  */
 export async function planTag(
   { source, signal }: SourceTrustOptions,
   { choose }: SourceTrust,
+  admission: Admission,
   reference: TaggedReference,
   tag: string | undefined,
 ): Promise<PlannedTag> {
   const found = await findArtifact(source, reference.digest ?? reference.tag, signal);
   if (choose === undefined || (found === undefined && reference.digest !== undefined)) {
     if (found === undefined) throw notFound(reference);
+    await admission.admit({ reference, tag, manifest: found.digest, found, verified: "none" });
     return { tag, manifests: [await required(source, found.digest, signal)], verified: "none" };
   }
   const target = choose(reference, found);
-  const { verified } = bindTarget(target, found, formatTagged(reference));
+  const binding = bindTarget(target, found, formatTagged(reference));
   const signed = readBinding(target.custom, target.name);
   const isUnderWay = found === undefined || found.digest === signed?.replaces;
   const wanted = [...(isUnderWay ? [] : [found.digest]), ...(signed?.manifests ?? [])];
@@ -154,8 +157,17 @@ export async function planTag(
     const manifest = await source.manifests.get(digest, { signal });
     if (manifest !== undefined) manifests.push(manifest); // one that was signed for another place need not be here
   }
-  if (manifests.length === 0) throw notFound(reference);
-  return { tag, manifests, verified: isUnderWay ? "artifact" : verified };
+  if (manifests[0] === undefined) throw notFound(reference);
+  const verified = isUnderWay ? "artifact" : binding.verified;
+  await admission.admit({
+    reference,
+    tag,
+    manifest: manifests[0].digest,
+    found,
+    verified,
+    signed: { target, binding },
+  });
+  return { tag, manifests, verified };
 }
 
 async function required(

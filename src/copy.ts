@@ -4,6 +4,7 @@
  * a consumer at the destination sees what was there before or what is there now, and a copy that ends anywhere is
  * completed by running it again.
  */
+import { Admission, type DestinationRules } from "./admit-copy.ts";
 import { ArtifactTransfer, isAttachmentTag, type TransferCounts, type TransferOptions } from "./copy-artifact.ts";
 import { planTag, readSourceTrust, type PlannedTag, type SourceTrust, type SourceTrustOptions } from "./copy-plan.ts";
 import type { Digest } from "./base/digest.ts";
@@ -33,6 +34,8 @@ export interface CopyOptions extends Omit<TransferOptions, "source" | "destinati
   readonly destinationTag?: string | undefined;
   /** Where trust data goes; the destination itself unless told. */
   readonly trustDestination?: ContentStore | undefined;
+  /** What a policy says of the destination; the source's rules come with `trust`. */
+  readonly destinationRules?: DestinationRules | undefined;
 }
 
 export interface CopiedTag {
@@ -45,6 +48,13 @@ export interface CopiedTag {
   readonly former: Digest | undefined;
 }
 
+/** A tag of the source that a policy keeps from being copied. */
+export interface RefusedTag {
+  readonly tag: string;
+  /** What the policy has against it. */
+  readonly reason: string;
+}
+
 export interface CopyReport extends TransferCounts {
   readonly source: string;
   readonly destination: string;
@@ -54,6 +64,8 @@ export interface CopyReport extends TransferCounts {
   readonly onlyAtDestination: readonly string[];
   /** With all tags: those that nobody signed, left out where signatures are required. */
   readonly unsigned: readonly string[];
+  /** With all tags: those that a policy refuses, left out. */
+  readonly refused: readonly RefusedTag[];
   readonly trust: {
     /** `elsewhere`: it is no part of the source, and was not copied. */
     readonly change: "copied" | "same" | "none" | "elsewhere";
@@ -66,7 +78,8 @@ export interface CopyReport extends TransferCounts {
 /**
  * Copies.
  *
- * @throws {TrustError} every refusal of a verified source; COPY_OTHER_COLLECTION, COPY_DESTINATION_NEWER
+ * @throws {TrustError} every refusal of a verified source; COPY_OTHER_COLLECTION, COPY_DESTINATION_NEWER; POLICY_REFUSED
+ *   and COLLECTION_MISMATCH by the policy of either end
  * @throws {RegistryError} REGISTRY_NOT_FOUND, DIGEST_MISMATCH, …
  * @example
  * ```ts
@@ -80,7 +93,9 @@ export async function copy(options: CopyOptions): Promise<CopyReport> {
   const trust = await readSourceTrust(options);
   const there = trust.state && (await readTrustState(trustDestination, { signal }));
   const relation = trust.state && compareStates(trust.state.files, there?.files, trustDestination.name);
-  const { planned, unsigned } = await plan(options, trust, relation);
+  const admission = new Admission(options);
+  if (trust.state !== undefined) admission.admitCollection(trust.name);
+  const { planned, ...leftOut } = await plan(options, trust, relation, admission);
   const transfer = new ArtifactTransfer(options);
   const tags: CopiedTag[] = [];
   for (const { tag, manifests, verified } of planned) {
@@ -97,47 +112,58 @@ export async function copy(options: CopyOptions): Promise<CopyReport> {
   for (const [at, { tag, manifests }] of planned.entries()) {
     if (tag !== undefined && tags[at]!.former !== manifests[0]!.digest) await transfer.tag(manifests[0]!, tag);
   }
-  const onlyAtDestination = options.allTags === true ? await surplus(destination, planned, unsigned, signal) : [];
+  const onlyAtDestination = options.allTags === true ? await surplus(destination, planned, leftOut, signal) : [];
   return {
     source: options.source.name,
     destination: destination.name,
     dryRun: options.dryRun === true,
     tags,
     onlyAtDestination,
-    unsigned,
+    ...leftOut,
     ...transfer.counts,
     trust: { change: changeOf(trust, relation), collection: trust.name, verified: trust.collection?.verified === true },
     notes: [...trust.notes, ...renamed(options, reference, trust), ...transfer.notes],
   };
 }
 
+/** Tags of the source that are not copied. */
+interface LeftOut {
+  readonly unsigned: readonly string[];
+  readonly refused: readonly RefusedTag[];
+}
+
 async function plan(
   options: CopyOptions,
   trust: SourceTrust,
   relation: StateRelation | undefined,
-): Promise<{ planned: PlannedTag[]; unsigned: string[] }> {
+  admission: Admission,
+): Promise<LeftOut & { readonly planned: readonly PlannedTag[] }> {
   const { source, destination, reference, signal } = options;
   const planned: PlannedTag[] = [];
   const unsigned: string[] = [];
+  const refused: RefusedTag[] = [];
   if (options.allTags === true) {
     for (const tag of await moduleTags(source, signal)) {
       try {
-        planned.push(await planTag(options, trust, namedTag(reference, tag), tag));
+        planned.push(await planTag(options, trust, admission, namedTag(reference, tag), tag));
       } catch (error) {
-        if (!(error instanceof TrustError) || error.code !== "TARGET_NOT_FOUND") throw error;
-        unsigned.push(tag); // what nobody signed is not carried on as if somebody had
+        if (!(error instanceof TrustError)) throw error;
+        if (error.code === "POLICY_REFUSED") refused.push({ tag, reason: error.message });
+        // what nobody signed is not carried on as if somebody had
+        else if (error.code === "TARGET_NOT_FOUND") unsigned.push(tag);
+        else throw error;
       }
     }
-    return { planned, unsigned };
+    return { planned, unsigned, refused };
   }
   const tag = reference.tagged ? (options.destinationTag ?? reference.tag) : options.destinationTag;
-  planned.push(await planTag(options, trust, reference, tag));
-  if (relation !== "newer" || trust.collection === undefined) return { planned, unsigned };
+  planned.push(await planTag(options, trust, admission, reference, tag));
+  if (relation !== "newer" || trust.collection === undefined) return { planned, unsigned, refused };
   for (const other of await moduleTags(destination, signal)) {
     if (other === tag || !(await isContradicted(destination, trust, other, signal))) continue;
-    planned.push(await planTag(options, trust, namedTag(reference, other), other));
+    planned.push(await planTag(options, trust, admission, namedTag(reference, other), other));
   }
-  return { planned, unsigned };
+  return { planned, unsigned, refused };
 }
 
 function namedTag({ registry, repository }: TaggedReference, tag: string): TaggedReference {
@@ -185,10 +211,10 @@ async function moduleTags(store: ContentStore, signal: AbortSignal | undefined):
 async function surplus(
   destination: ContentStore,
   planned: readonly PlannedTag[],
-  unsigned: readonly string[],
+  { unsigned, refused }: LeftOut,
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
-  const known = new Set([...planned.map(({ tag }) => tag), ...unsigned]);
+  const known = new Set([...planned.map(({ tag }) => tag), ...unsigned, ...refused.map(({ tag }) => tag)]);
   return (await moduleTags(destination, signal)).filter((tag) => !known.has(tag));
 }
 

@@ -3,10 +3,12 @@ import type { Digest } from "./base/digest.ts";
 import { FormatError, TransportError, TrustError } from "./base/errors.ts";
 import type { Runtime } from "./base/runtime.ts";
 import { findArtifact } from "./find-artifact.ts";
+import { judgeTag, type TagVerdict } from "./judge-tag.ts";
 import type { Reference } from "./oci/reference.ts";
 import type { RegistryClient, Repository } from "./oci/registry-client.ts";
 import { repositoryName, taggedReference } from "./oci/tagged-reference.ts";
-import { bindTarget } from "./trust/binding.ts";
+import { bindTarget, type Binding } from "./trust/binding.ts";
+import type { ApprovalUse } from "./trust/contract/approvals.ts";
 import { tagOf, type Coverage } from "./trust/coverage.ts";
 import { knowledgeNotes, trustNotes } from "./trust/resolve.ts";
 import type { Note } from "./trust/report.ts";
@@ -28,6 +30,8 @@ export interface ListOptions {
   readonly trust?: Coverage | undefined;
   /** Ask nobody: the signed names as they are stored (`trust.freshness` says so too), all `unchecked`. */
   readonly offline?: boolean | undefined;
+  /** What was approved, where a policy wants wider contracts approved. Nothing is added to it. */
+  readonly approvals?: Pick<ApprovalUse, "get"> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -49,6 +53,8 @@ export interface ListedTag {
   readonly signedModule: { readonly digest: string; readonly size: number; readonly role: string } | undefined;
   /** Why, where the state is `mismatch` or `publishing`. */
   readonly reason: string | undefined;
+  /** What the policy's rules make of what is signed; undefined without rules, and where the tag is not what was signed. */
+  readonly policy: TagVerdict | undefined;
 }
 
 export interface ListReport {
@@ -87,18 +93,13 @@ export async function list(options: ListOptions): Promise<ListReport> {
   const targets = signedTags(trust, collection);
   const names = [...new Set([...listed.value, ...targets.keys()])].toSorted();
   const inRegistry = new Set(listed.value);
-  const tags = await mapConcurrently(names, (tag) =>
-    inspectTag(repository, `${name}:${tag}`, tag, targets.get(tag), inRegistry.has(tag), signal),
-  );
+  const known: Known = { trust, collection, repository, name, inRegistry, options };
+  const tags = await mapConcurrently(names, (tag) => inspectTag(known, tag, targets.get(tag)));
   return { repository: name, collection: collection.name, tags, notes: notesOf(options, trust, collection) };
 }
 
 /** What is signed is known offline; what the tags name is not. */
-async function listOffline(
-  { signal, ...options }: ListOptions,
-  trust: Coverage | undefined,
-  name: string,
-): Promise<ListReport> {
+async function listOffline(options: ListOptions, trust: Coverage | undefined, name: string): Promise<ListReport> {
   if (trust === undefined) {
     throw new TransportError(
       "OFFLINE_MISSING",
@@ -108,10 +109,13 @@ async function listOffline(
       },
     );
   }
+  const { signal, approvals } = options;
   const collection = await trust.source.open(trust.collection, { ...trust, signal });
-  const tags = [...signedTags(trust, collection)]
-    .map(([tag, target]) => unchecked(tag, signedModule(target)))
-    .toSorted((a, b) => (a.tag < b.tag ? -1 : 1));
+  const tags = await mapConcurrently([...signedTags(trust, collection)], async ([tag, target]) => ({
+    ...unchecked(tag, signedModule(target)),
+    policy: await judgeTag({ name: `${name}:${tag}`, trust, collection, target }, name, approvals),
+  }));
+  tags.sort((a, b) => (a.tag < b.tag ? -1 : 1));
   return { repository: name, collection: collection.name, tags, notes: notesOf(options, trust, collection) };
 }
 
@@ -144,31 +148,40 @@ async function readTags(repository: Repository, signal: AbortSignal | undefined)
 }
 
 function unchecked(tag: string, signed?: ListedTag["signedModule"]): ListedTag {
-  return { tag, state: "unchecked", digest: undefined, signedModule: signed, reason: undefined };
+  return { tag, state: "unchecked", digest: undefined, signedModule: signed, reason: undefined, policy: undefined };
 }
 
-async function inspectTag(
-  repository: Repository,
-  reference: string,
-  tag: string,
-  target: SignedTarget | undefined,
-  inRegistry: boolean,
-  signal: AbortSignal | undefined,
-): Promise<ListedTag> {
+/** What every tag of one list is compared with. */
+interface Known {
+  readonly trust: Coverage;
+  readonly collection: TrustedCollection;
+  readonly repository: Repository;
+  /** Registry and repository. */
+  readonly name: string;
+  readonly inRegistry: ReadonlySet<string>;
+  readonly options: Pick<ListOptions, "approvals" | "signal">;
+}
+
+async function inspectTag(known: Known, tag: string, target: SignedTarget | undefined): Promise<ListedTag> {
+  const { trust, collection, repository, inRegistry, options } = known;
+  const { approvals, signal } = options;
   if (target === undefined) {
     const head = await repository.manifests.head(tag, { signal });
-    return { tag, state: "unsigned", digest: head?.digest, signedModule: undefined, reason: undefined };
+    return { ...unchecked(tag), state: "unsigned", digest: head?.digest };
   }
-  const found = inRegistry ? await findArtifact(repository, tag, signal) : undefined;
+  const found = inRegistry.has(tag) ? await findArtifact(repository, tag, signal) : undefined;
   const base = { tag, digest: found?.digest, signedModule: signedModule(target) };
+  const name = `${known.name}:${tag}`;
+  let binding: Binding;
   try {
-    const binding = bindTarget(target, found, reference);
-    const pending = binding.notes.find((note) => note.code === "publish-under-way");
-    return { ...base, state: pending === undefined ? "signed" : "publishing", reason: pending?.message };
+    binding = bindTarget(target, found, name);
   } catch (error) {
     if (!(error instanceof TrustError) && !(error instanceof FormatError)) throw error;
-    return { ...base, state: "mismatch", reason: error.message };
+    return { ...base, state: "mismatch", reason: error.message, policy: undefined };
   }
+  const pending = binding.notes.find((note) => note.code === "publish-under-way");
+  const policy = await judgeTag({ name, trust, collection, target, binding, found }, known.name, approvals);
+  return { ...base, state: pending === undefined ? "signed" : "publishing", reason: pending?.message, policy };
 }
 
 function signedModule({ hashes, length, role }: SignedTarget): ListedTag["signedModule"] {

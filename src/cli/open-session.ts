@@ -17,7 +17,7 @@ import { createNodeTransport, type NodeTransport, type NodeTransportOptions } fr
 import { parseReference, registryApiHost, type Reference } from "../oci/reference.ts";
 import { RegistryClient } from "../oci/registry-client.ts";
 import { repositoryName } from "../oci/tagged-reference.ts";
-import type { AppliedPolicy } from "../trust/policy/cover-policy.ts";
+import { entryCollection, type AppliedPolicy } from "../trust/policy/cover-policy.ts";
 import type { BundleSource } from "../trust/bundle-source.ts";
 import { coverRepository } from "../trust/cover.ts";
 import type { Coverage } from "../trust/coverage.ts";
@@ -165,6 +165,11 @@ async function createSession(
     place,
     policy,
     openTrust: (wanted, reference) => opener.open(wanted, reference),
+    async destinationRules(reference) {
+      const repository = repositoryName(reference);
+      const match = (await policy())?.index.match(repository);
+      return match && { repository, rules: match.entry.rules, collection: entryCollection(match) };
+    },
     coverage,
     requiredCoverage,
     statusIn({ source }, reference) {

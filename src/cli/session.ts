@@ -1,4 +1,5 @@
 /** What the flags of one run come to. The parts behind it are loaded when a command needs them, not for its help. */
+import type { DestinationRules } from "../admit-copy.ts";
 import type { OnProgress } from "../base/progress.ts";
 import type { Runtime } from "../base/runtime.ts";
 import type { ContentCache } from "../content-cache.ts";
@@ -81,6 +82,8 @@ export interface Session {
   ): Pick<Administration, "status"> | undefined;
   /** The policy that governs this run; undefined where there is none. */
   policy(): Promise<LoadedPolicy | undefined>;
+  /** What the policy says of a repository that something is copied to; undefined where it says nothing. */
+  destinationRules(reference: Pick<Reference, "registry" | "repository">): Promise<DestinationRules | undefined>;
   /** What a reference is verified against; undefined where nothing covers it and no flag asks for it. */
   coverage(reference: Reference): Promise<Coverage | undefined>;
   /** The same where something must: for commands that make no sense without. @throws TRUST_SOURCE_MISSING */

@@ -9,7 +9,7 @@ import type { ContentStore } from "../../src/oci/content-store.ts";
 import { RegistryClient } from "../../src/oci/registry-client.ts";
 import { taggedReference } from "../../src/oci/tagged-reference.ts";
 import { pull } from "../../src/pull.ts";
-import { push, type PushReport } from "../../src/push.ts";
+import { push, type PushOptions, type PushReport } from "../../src/push.ts";
 import type { Coverage } from "../../src/trust/coverage.ts";
 import { openOciTrust } from "../../src/trust/oci/trust.ts";
 import type { Pin } from "../../src/trust/pin.ts";
@@ -62,7 +62,7 @@ export class CopyRig {
   }
 
   /** Signed unless told. */
-  async push(text: string, tag = "v1", signed = true): Promise<PushReport> {
+  async push(text: string, tag = "v1", signed = true, more: Partial<PushOptions> = {}): Promise<PushReport> {
     const sign = { source: this.publisher.source, collection: COLLECTION, firstUse: "refuse" } as const;
     const report = await push({
       runtime: this.runtime,
@@ -70,6 +70,7 @@ export class CopyRig {
       reference: `${this.from.host}/acme/app:${tag}`,
       module: moduleSource(text),
       ...(signed ? { sign } : {}),
+      ...more,
     });
     const keys = report.signed?.collection.rootKeys;
     if (keys !== undefined) this.pin = { fingerprints: keys.map(({ fingerprint }) => fingerprint) };

@@ -34,6 +34,7 @@ export const bundleLoadCommand = defineCommand({
   },
   about: [
     "Brings a bundle's modules, what is attached to them, and their trust data into a registry, as `copy` does: nothing newer is overwritten, and a load that broke off is completed by running it again.",
+    "The policy's rules for the destination hold, and those for the names that the modules have in the bundle.",
     "What a pin or a root key covers is verified first; otherwise it is loaded unverified, and that is said. {rest} stands for a repository's path without its host.",
   ],
   examples: [
@@ -53,11 +54,13 @@ export const bundleLoadCommand = defineCommand({
           const hasTrust = (await bundle.trustOf(reference)) !== undefined;
           const covered = hasTrust ? await bundleCoverage(context, session, bundle, reference, options) : undefined;
           const { trust: data, coverage } = covered ?? {};
+          const place = destinationOf(destination, reference.repository);
           reports.push(
             await copy({
               runtime: session.runtime,
               source: bundle.repository(reference),
-              destination: session.registry.repository(destinationOf(destination, reference.repository)),
+              destination: session.registry.repository(place),
+              destinationRules: await session.destinationRules(place),
               reference,
               trust: coverage,
               carried: data?.kind === "tuf" ? { files: data.files } : undefined,

@@ -1,13 +1,16 @@
 import { digestBytes } from "../../base/digest.ts";
 import type { Bundle } from "../../bundle.ts";
-import type { ModuleOutput } from "../../download.ts";
+import { DISCARD } from "../../discard-output.ts";
+import { openApprovalFile } from "../../node/approval-file.ts";
 import { pull } from "../../pull.ts";
+import { readOnlyApprovals } from "../../trust/contract/approvals.ts";
 import type { VerificationReport } from "../../trust/report.ts";
 import { bundleCoverage, bundleTrustOptions, chosenModules, requireCoverage, withBundle } from "../bundle-file.ts";
 import { defineCommand, type Context } from "../command.ts";
 import { argument, variadic } from "../options.ts";
 import { checkLines, sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
+import { trustDirectory } from "../trust-directory.ts";
 
 export const bundleVerifyCommand = defineCommand({
   arguments: {
@@ -34,6 +37,7 @@ export const bundleVerifyCommand = defineCommand({
       await withBundle(file, async (bundle) => {
         const { out } = context;
         const asOf = options.asOf ?? context.now();
+        const store = readOnlyApprovals(openApprovalFile(trustDirectory(context, options.dir)));
         const reports: VerificationReport[] = [];
         await bundle.checkBlobs();
         for (const reference of chosenModules(bundle, references)) {
@@ -43,7 +47,8 @@ export const bundleVerifyCommand = defineCommand({
               runtime: { ...session.runtime, now: () => asOf },
               registry: bundle,
               reference,
-              output: NOWHERE,
+              output: DISCARD,
+              approvals: { store },
               trust: requireCoverage(covered, reference),
               onProgress: session.onProgress,
               signal: context.signal,
@@ -86,11 +91,3 @@ async function policyDigest(bundle: Bundle): Promise<string | null> {
   const policy = await bundle.policy();
   return policy === undefined ? null : digestBytes(policy);
 }
-
-/** Verification reads every byte; nobody wants them. */
-const NOWHERE: ModuleOutput = {
-  write: async () => undefined,
-  restart: async () => undefined,
-  commit: async () => undefined,
-  abort: async () => undefined,
-};

@@ -31,6 +31,7 @@ export const copyCommand = defineCommand({
   about: [
     "Brings the module, what is attached to it (signatures, SBOMs, attestations) and the trust data that is kept in the registry. What the destination has already is not sent again, so a copy that broke off is completed by running it again.",
     "A source that a pin covers is verified first; otherwise the copy is made unverified, and that is said. Trust data is never copied over newer trust data, nor over another collection's.",
+    "The policy's rules for the source and for the destination are held against every module before anything is written; with --all-tags, what they refuse is left out and listed.",
     "To verify at the destination, pin the new place to the same name.",
   ],
   examples: [
@@ -93,6 +94,8 @@ async function copyBetween(context: Context, from: End, to: End, options: CopyCh
         mountFrom: mountFrom(from.place, to.place),
         trust,
         trustSource: trust && from.place.kind === "registry" ? trustRepository(trust, session) : undefined,
+        destinationRules:
+          to.place.kind === "registry" ? await to.session.destinationRules(to.place.reference) : undefined,
         trustDestination: options.trustTo && to.session.registry.repository(options.trustTo),
         openState: (files) =>
           openStateSource({
@@ -164,6 +167,7 @@ async function sayCopied(context: Context, report: CopyReport): Promise<void> {
   const { out } = context;
   sayNotes(context, report.notes);
   if (out.format === "json") return out.json(report);
+  for (const { reason } of report.refused) out.warn(reason);
   out.info(`${report.dryRun ? "Would copy" : "Copied"}: ${report.source} to ${report.destination}`);
   const collection = report.trust.collection === undefined ? "" : ` (${report.trust.collection})`;
   out.info(
@@ -177,6 +181,7 @@ async function sayCopied(context: Context, report: CopyReport): Promise<void> {
     digest,
   ]);
   rows.push(...report.unsigned.map((tag) => [tag, "left out", "unsigned", "-"]));
+  rows.push(...report.refused.map(({ tag }) => [tag, "left out", "refused by policy", "-"]));
   rows.push(...report.onlyAtDestination.map((tag) => [tag, "only at the destination", "-", "-"]));
   await out.table(["TAG", "CHANGE", "VERIFIED", "DIGEST"], rows);
 }

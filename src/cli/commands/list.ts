@@ -1,10 +1,13 @@
+import type { TagVerdict } from "../../judge-tag.ts";
 import { list, type TagState } from "../../list.ts";
+import { openApprovalFile } from "../../node/approval-file.ts";
 import { repositoryName, taggedReference } from "../../oci/tagged-reference.ts";
 import { TrustError } from "../../base/errors.ts";
 import { defineCommand } from "../command.ts";
 import { argument, flag } from "../options.ts";
 import { sayNotes } from "../reports.ts";
 import { withSession } from "../session.ts";
+import { trustDirectory } from "../trust-directory.ts";
 import {
   directoryOptions,
   outputOptions,
@@ -21,6 +24,13 @@ const STATE_WORDS: Readonly<Record<TagState, string>> = {
   mismatch: "MISMATCH",
   unsigned: "unsigned",
   unchecked: "not checked",
+};
+
+const VERDICT_WORDS: Readonly<Record<TagVerdict["verdict"], string>> = {
+  allowed: "allowed",
+  refused: "REFUSED",
+  unapproved: "needs approval",
+  undecided: "a pull decides",
 };
 
 const SHORT_HEX = 12;
@@ -41,6 +51,7 @@ export const listCommand = defineCommand({
   },
   about: [
     "Ends with the status of tampered content if any tag names something else than was signed. Without a pin, --server or --sign, tags are listed and not compared with anything.",
+    "Where a policy has rules for the repository, the table also shows what they make of each tag, by what is signed of it; no module is downloaded. A tag that a rule refuses is no failure of this command.",
   ],
   examples: [["wasm-to-oci list ghcr.io/acme/hello", "show the tags"]],
   json: "list",
@@ -54,22 +65,28 @@ export const listCommand = defineCommand({
         reference: repository,
         trust: await session.coverage(reference),
         offline: session.offline,
+        approvals: openApprovalFile(trustDirectory(context, options.dir)),
         signal: context.signal,
       });
       sayNotes(context, report.notes);
       if (out.format === "json") await out.json(report);
       else if (report.tags.length === 0) out.info(`${report.repository} has no tags`);
       else {
+        const judged = report.tags.some(({ policy }) => policy !== undefined);
         await out.table(
-          ["TAG", "STATE", "DIGEST", "SIGNED MODULE", "ROLE"],
-          report.tags.map(({ tag, state, digest, signedModule }) => [
+          ["TAG", "STATE", "DIGEST", "SIGNED MODULE", "ROLE", ...(judged ? ["POLICY"] : [])],
+          report.tags.map(({ tag, state, digest, signedModule, policy }) => [
             tag,
             STATE_WORDS[state],
             shortDigest(digest),
             shortDigest(signedModule?.digest),
             signedModule?.role ?? "-",
+            ...(judged ? [policy === undefined ? "-" : VERDICT_WORDS[policy.verdict]] : []),
           ]),
         );
+        for (const { tag, policy } of report.tags) {
+          if (policy?.reason !== undefined) out.info(`${tag}: ${policy.reason}`);
+        }
       }
       const bad = report.tags.filter(({ state }) => state === "mismatch");
       if (bad.length === 0) return;

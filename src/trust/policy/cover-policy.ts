@@ -63,13 +63,19 @@ function chooseSource(
   throw contradicts(entry, `it pins no keys, so trust data is taken from ${first.location} only`, named.location);
 }
 
+/** The collection that an entry names, `{rest}` filled in; undefined where it names none. */
+export function entryCollection({ entry, rest }: PolicyMatch): string | undefined {
+  return entry.collection?.replace("{rest}", () => rest ?? "");
+}
+
 function chooseCollection(
   request: CoverRequest,
-  { entry, rest }: PolicyMatch,
+  match: PolicyMatch,
   pinned: PinMatch | undefined,
   source: TrustSource,
 ): string {
-  const wanted = entry.collection?.replace("{rest}", () => rest ?? "");
+  const { entry } = match;
+  const wanted = entryCollection(match);
   if (wanted === undefined) {
     return request.collection ?? pinned?.collection ?? defaultCollection(source.kind, request.repository);
   }
