@@ -1,5 +1,6 @@
 /** Keeps the collections of this server's registry fresh that it was told to: looks at each publish, and every hour. */
 import { join } from "node:path";
+import { errorCode } from "../../base/errors.ts";
 import { createFetchTransport } from "../../base/fetch-transport.ts";
 import type { Clock } from "../../base/runtime.ts";
 import { nodeHasher } from "../../node/hasher.ts";
@@ -112,7 +113,7 @@ export class FreshnessService {
       this.waiting.delete(repository);
       if (this.isClosed) return;
       await this.trying(repository, () => keeper.look(), "the timestamp is not renewed");
-      await this.trying(repository, () => keeper.proveKey(), "what is staged was not signed");
+      await this.trying(repository, () => proveKey(keeper), "what is staged was not signed");
     });
   }
 
@@ -122,6 +123,15 @@ export class FreshnessService {
     } catch (error) {
       this.log.error({ repository, ...errorFields(error) }, what);
     }
+  }
+}
+
+/** What is staged may be published, or dropped, at this very moment: then nobody waits for the key any more. */
+async function proveKey(keeper: CollectionKeeper): Promise<void> {
+  try {
+    await keeper.proveKey();
+  } catch (error) {
+    if (errorCode(error) !== "TRUST_CONFLICT") throw error;
   }
 }
 
