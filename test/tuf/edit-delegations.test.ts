@@ -163,3 +163,246 @@ describe("what is said of a target", () => {
     expect((await rig.find("x"))?.file).not.toHaveProperty("custom");
   });
 });
+
+describe("a delegation that is changed", () => {
+  const current = async (draft: TufDraft, name: string, delegator = "targets") =>
+    (await draft.document(delegator)).delegations!.roles.find((role) => role.name === name);
+  const end = (role: string, paths?: string[]) =>
+    ({ action: "undelegate", delegator: "targets", role, paths }) as const;
+
+  it("keeps what is not said anew, and the delegations beside it", async () => {
+    const { draft, ada, bob } = await rigs();
+    await applyChanges(draft, [
+      { ...delegation("bob", bob, ["b/*"]), terminating: true },
+      { ...delegation("both", ada, ["c/*"]), keys: [ada.key, bob.key], threshold: 2 },
+    ]);
+    await alter(draft, "bob", (role) => ({ ...role, extra: { "x-note": 1 } }));
+    const before = [await current(draft, "ada"), await current(draft, "both")];
+    expect(before[0]).toMatchObject({ threshold: 1, terminating: false, paths: ["team/*", "a/*"] });
+    await applyChanges(draft, [delegation("bob", ada, ["b/*", "d/*"])]);
+    expect(await current(draft, "bob")).toEqual({
+      name: "bob",
+      keyIds: [bob.key.id, ada.key.id],
+      threshold: 1,
+      terminating: true,
+      paths: ["b/*", "d/*"],
+      extra: { "x-note": 1 },
+    });
+    expect([await current(draft, "ada"), await current(draft, "both")]).toEqual(before);
+    expect((await draft.document("targets")).delegations!.roles.map(({ name }) => name)).toEqual([
+      "ada",
+      "bob",
+      "both",
+    ]);
+    await applyChanges(draft, [{ ...delegation("both", ada, ["c/*"]), threshold: 1, terminating: true }]);
+    expect(await current(draft, "both")).toMatchObject({ threshold: 1, terminating: true });
+    await applyChanges(draft, [{ ...delegation("both", ada, ["c/*"]), terminating: false }]);
+    expect(await current(draft, "both")).toMatchObject({ terminating: false });
+  });
+
+  it("signs its role again where the keys are others, and not where only its names are", async () => {
+    const { draft, ada, bob } = await rigs();
+    await applyChanges(draft, [delegation("ada", ada, ["more/*"])]);
+    expect([...draft.dirty]).toEqual(["targets"]);
+    await applyChanges(draft, [delegation("ada", bob, ["more/*"])]);
+    expect([...draft.dirty]).toEqual(["targets", "ada"]);
+  });
+
+  it("that is so already changes nothing; each difference is one", async () => {
+    const { draft, ada, bob } = await rigs();
+    const same = delegation("ada", ada, ["a/*"]);
+    await applyChanges(draft, [same]);
+    expect(draft.isChanged).toBe(false);
+    for (const change of [
+      { ...same, terminating: true },
+      { ...same, paths: ["new/*"] },
+      { ...same, keys: [bob.key] },
+      { ...same, keys: [bob.key], threshold: 2 },
+    ]) {
+      const other = TufDraft.of(draft.base!);
+      await applyChanges(other, [change]);
+      expect(other.dirty.has("targets")).toBe(true);
+    }
+  });
+
+  it("loses paths, but never the last, and is ended with what was to be signed in it", async () => {
+    const { draft, ada, bob } = await rigs();
+    await applyChanges(draft, [end("ada", ["none"])]);
+    expect(draft.isChanged).toBe(false);
+    await expect(applyChanges(draft, [end("ada", ["a/*", "team/*"])])).rejects.toMatchObject({
+      code: "DELEGATION_REFUSED",
+      hint: "End the whole delegation instead",
+    });
+    await applyChanges(draft, [end("ada", ["a/*", "none"]), add("team/x", "ada")]);
+    expect(await current(draft, "ada")).toMatchObject({ paths: ["team/*"] });
+    expect([...draft.dirty].toSorted()).toEqual(["ada", "targets"]);
+    await applyChanges(draft, [delegation("bob", bob, ["b/*"]), end("ada")]);
+    expect([...draft.dirty].toSorted()).toEqual(["bob", "targets"]);
+    expect([...draft.changed.keys()].toSorted()).toEqual(["bob", "targets"]);
+    const { keys, roles } = (await draft.document("targets")).delegations!;
+    expect([[...keys.keys()], roles.map(({ name }) => name)]).toEqual([[bob.key.id], ["bob"]]);
+    expect(keys.has(ada.key.id)).toBe(false);
+  });
+
+  it("is ended by one delegator, and goes on by the other", async () => {
+    const { draft, ada, bob } = await rigs();
+    await applyChanges(draft, [
+      delegation("bob", bob, ["b/*"]),
+      delegation("ada", ada, ["b/*"], "bob"),
+      add("a/x", "ada"),
+    ]);
+    await applyChanges(draft, [{ action: "undelegate", delegator: "bob", role: "ada" }]);
+    expect(draft.dirty.has("ada")).toBe(true);
+    expect(await codeOf(() => applyChanges(draft, [{ action: "undelegate", delegator: "bob", role: "ada" }]))).toBe(
+      "DELEGATION_REFUSED",
+    );
+  });
+
+  it("makes no circle, and says which", async () => {
+    const { draft, ada, bob } = await rigs();
+    await applyChanges(draft, [delegation("bob", bob, ["team/*"], "ada"), delegation("top", bob, ["team/*"])]);
+    for (const [delegator, role] of [
+      ["bob", "ada"],
+      ["ada", "ada"],
+      ["bob", "bob"],
+    ] as const) {
+      await expect(applyChanges(draft, [delegation(role, ada, ["x"], delegator)])).rejects.toMatchObject({
+        code: "ROLE_INVALID",
+        hint: `${role} delegates to ${delegator}, itself or through others`,
+        details: { role, delegator },
+      });
+    }
+    await applyChanges(draft, [delegation("bob", bob, ["team/*"], "top")]); // two ways to one role are no circle
+  });
+});
+
+describe("keys of top-level roles", () => {
+  const keys = (role: string, more: object) => ({ action: "keys", role, ...more }) as const;
+
+  it("change in root, and have only targets signed again, where they are others", async () => {
+    const { draft, ada } = await rigs();
+    const before = draft.root;
+    await applyChanges(draft, [keys("snapshot", { add: [ada.key] })]);
+    expect([...draft.dirty]).toEqual(["root"]);
+    expect(draft.root.roles.get("snapshot")).toMatchObject({
+      keyIds: [...before.roles.get("snapshot")!.keyIds, ada.key.id],
+    });
+    expect(draft.root.keys.get(ada.key.id)).toBe(ada.key);
+    expect(before.roles.get("snapshot")!.keyIds).toHaveLength(1);
+    await applyChanges(draft, [keys("targets", { add: [ada.key], threshold: 2 })]);
+    expect([...draft.dirty].toSorted()).toEqual(["root", "targets"]);
+    expect(draft.root.roles.get("targets")).toMatchObject({ threshold: 2 });
+    await applyChanges(draft, [keys("targets", { remove: [ada.key.id], threshold: 1 })]);
+    expect(draft.root.keys.has(ada.key.id)).toBe(true); // snapshot's still
+    await applyChanges(draft, [keys("snapshot", { remove: [ada.key.id] })]);
+    expect(draft.root.keys.has(ada.key.id)).toBe(false);
+  });
+
+  it("that are so already change nothing", async () => {
+    const { draft, rig } = await rigs();
+    await applyChanges(draft, [
+      keys("root", {}),
+      keys("root", { threshold: 1 }),
+      keys("root", { add: [rig.root.key] }),
+    ]);
+    expect(draft.isChanged).toBe(false);
+    expect(draft.root).toBe(draft.base!.root.signed);
+  });
+
+  it("must be there to be removed, and be enough", async () => {
+    const { draft, rig, ada } = await rigs();
+    await expect(applyChanges(draft, [keys("root", { remove: [ada.key.id] })])).rejects.toMatchObject({
+      code: "KEY_MISSING",
+      role: "root",
+      hint: `Its keys: ${rig.root.key.id}`,
+      details: { keyId: ada.key.id },
+    });
+    expect(await codeOf(() => applyChanges(draft, [keys("root", { threshold: 2 })]))).toBe("USAGE");
+    expect(await codeOf(() => applyChanges(draft, [keys("root", { remove: [rig.root.key.id] })]))).toBe("USAGE");
+  });
+});
+
+describe("keys of one delegation among others", () => {
+  it("change alone, and have their role signed again", async () => {
+    const { draft, ada, bob } = await rigs();
+    await applyChanges(draft, [delegation("bob", bob, ["b/*"])]);
+    draft.dirty.clear();
+    await applyChanges(draft, [{ action: "keys", role: "ada", add: [bob.key], threshold: 2 }]);
+    expect([...draft.dirty].toSorted()).toEqual(["ada", "targets"]);
+    const { roles } = (await draft.document("targets")).delegations!;
+    expect(roles).toMatchObject([
+      { name: "ada", keyIds: [ada.key.id, bob.key.id], threshold: 2 },
+      { name: "bob", keyIds: [bob.key.id], threshold: 1 },
+    ]);
+    expect(await codeOf(() => applyChanges(draft, [{ action: "keys", role: "ada", threshold: 3 }]))).toBe("USAGE");
+    draft.dirty.clear();
+    await applyChanges(draft, [{ action: "keys", role: "ada", add: [bob.key] }]);
+    expect(draft.isChanged).toBe(false);
+    await applyChanges(draft, [{ action: "keys", role: "ada", remove: [ada.key.id], threshold: 1 }]);
+    expect((await draft.document("targets")).delegations!.keys.has(ada.key.id)).toBe(false);
+  });
+});
+
+describe("hash bins", () => {
+  const spread = (more: object) =>
+    ({ action: "bins", delegator: "targets", namePrefix: "bin", bitLength: 1, threshold: 1, ...more }) as never;
+
+  it("take every target over, from their delegator and from the bins before, and are all signed", async () => {
+    const [ada, bob] = (await people(2)) as [Person, Person];
+    const rig = await Rig.make();
+    await rig.publish([add("a"), add("b"), add("c")]);
+    const draft = TufDraft.of(await readBase(rig.access, undefined));
+    await applyChanges(draft, [spread({ keys: [ada.key] })]);
+    const all = async (...bins: string[]) =>
+      (await Promise.all(bins.map((bin) => draft.document(bin))))
+        .flatMap(({ targets }) => Array.from(targets.keys()))
+        .toSorted();
+    expect(await all("bin-0", "bin-1")).toEqual(["a", "b", "c"]);
+    expect((await draft.document("targets")).targets.size).toBe(0);
+    expect([...draft.dirty].toSorted()).toEqual(["bin-0", "bin-1", "targets"]);
+    const targets = await draft.document("targets");
+    const succinct = { ...targets.delegations!.succinct!, extra: { "x-note": 1 } };
+    draft.update("targets", { ...targets, delegations: { ...targets.delegations!, succinct, extra: { "x-more": 2 } } });
+    await applyChanges(draft, [spread({ keys: [ada.key, bob.key], namePrefix: "b", bitLength: 2, threshold: 2 })]);
+    expect(await all("b-0", "b-1", "b-2", "b-3")).toEqual(["a", "b", "c"]);
+    expect((await draft.document("targets")).delegations).toEqual({
+      keys: new Map([ada, bob].map(({ key }) => [key.id, key])),
+      roles: [],
+      succinct: {
+        keyIds: [ada.key.id, bob.key.id],
+        threshold: 2,
+        bitLength: 2,
+        namePrefix: "b",
+        extra: { "x-note": 1 },
+      },
+      extra: { "x-more": 2 },
+    });
+    draft.dirty.clear();
+    await applyChanges(draft, [{ action: "keys", role: "b-3", remove: [ada.key.id], threshold: 1 }]);
+    expect([...draft.dirty].toSorted()).toEqual(["b-0", "b-1", "b-2", "b-3", "targets"]);
+    expect([...(await draft.document("targets")).delegations!.keys.keys()]).toEqual([bob.key.id]);
+    draft.dirty.clear();
+    await applyChanges(draft, [{ action: "keys", role: "b-3", add: [bob.key] }]);
+    expect(draft.isChanged).toBe(false);
+  });
+
+  it("and roles by name do not go together, and bins have enough keys", async () => {
+    const { draft, ada } = await rigs();
+    await expect(applyChanges(draft, [spread({ keys: [ada.key] })])).rejects.toMatchObject({
+      code: "DELEGATION_REFUSED",
+      role: "targets",
+      hint: "Spread the targets of another role",
+    });
+    await applyChanges(draft, [spread({ delegator: "ada", keys: [ada.key] })]);
+    await expect(applyChanges(draft, [delegation("eve", ada, ["team/e"], "ada")])).rejects.toMatchObject({
+      code: "DELEGATION_REFUSED",
+      role: "ada",
+      hint: "Delegate from another role, or give the bins up first",
+    });
+    const { draft: other } = await rigs();
+    for (const more of [{ keys: [] }, { keys: [ada.key], threshold: 2 }, { keys: [ada.key], bitLength: 0 }]) {
+      expect(await codeOf(() => applyChanges(other, [spread({ delegator: "ada", ...more })]))).toBe("USAGE");
+      expect(other.isChanged).toBe(false);
+    }
+  });
+});

@@ -5,7 +5,7 @@ import { applyChanges, prefixPatterns } from "../../src/tuf/editor.ts";
 import { readBase } from "../../src/tuf/publish.ts";
 import type { TargetFile } from "../../src/tuf/schema.ts";
 import { codeOf } from "../support/error-code.ts";
-import { add, people, Rig, type Person } from "../support/tuf-publishing.ts";
+import { people, Rig, type Person } from "../support/tuf-publishing.ts";
 
 const SHA256 = "a".repeat(64);
 const delegation = (role: string, { key }: Person, paths: readonly string[], delegator = "targets") =>
