@@ -55,9 +55,10 @@ export function httpRepository(options: HttpRepositoryOptions): TufRepository {
 function baseUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const http = url?.protocol === "https:" || url?.protocol === "http:";
-  if (url === undefined || !http || url.username !== "" || url.search !== "" || url.hash !== "") {
+  const more = url === undefined || url.username + url.password + url.search + url.hash !== "";
+  if (!http || more) {
     throw new UsageError("USAGE", "the address of a TUF repository is a URL of http or https, and nothing more", {
-      hint: "It looks like https://tuf.example.com/metadata/ and needs no user name, ? or #",
+      hint: "It looks like https://tuf.example.com/metadata/ and needs no user name or password, ? or #",
     });
   }
   if (!url.pathname.endsWith("/")) url.pathname += "/";
