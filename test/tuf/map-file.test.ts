@@ -80,6 +80,130 @@ describe("a target in several repositories (TAP 4)", () => {
   });
 });
 
+describe("what several repositories sign", () => {
+  it("is asked of those that the mapping names, and of no others", async () => {
+    const asked: string[] = [];
+    const find: FindInRepository = async (repository, path) => {
+      asked.push(`${repository} ${path}`);
+      return target(path, "1");
+    };
+    const map = mapFile({ ...all, paths: ["other/*", "team/?pp"], repositories: ["c", "a"] });
+    expect(await findInMap(map, "team/app", find)).toMatchObject({ repositories: ["c", "a"] });
+    expect(asked).toEqual(["c team/app", "a team/app"]);
+    expect(await findInMap(map, "elsewhere/app", find)).toBeUndefined();
+    expect(asked).toHaveLength(2);
+  });
+
+  it("must be as long, too", async () => {
+    const find: FindInRepository = async (repository, path) => {
+      const { file, ...found } = target(path, "1");
+      return { ...found, file: { ...file, length: repository === "b" ? 2 : 1 } };
+    };
+    expect(await findInMap(mapFile({ ...all, repositories: ["a", "b"] }), "app", find)).toBeUndefined();
+    expect(await findInMap(mapFile(all), "app", find)).toMatchObject({ repositories: ["a", "c"] });
+  });
+
+  it("is said of each side where they disagree", async () => {
+    const find = signing({ a: "1", b: "2", c: "1" });
+    await expect(findInMap(mapFile({ ...all, threshold: 1 }), "team/app", find)).rejects.toMatchObject({
+      code: "TARGET_MISMATCH",
+      kind: "tampered",
+      message: 'repositories disagree about "team/app": a, c / b',
+      hint: expect.stringContaining("raise the threshold"),
+      details: { target: "team/app", got: ["a, c", "b"] },
+    });
+    // and nobody is asked in a later mapping
+    const map = mapFile({ ...all, threshold: 1 }, { ...all, repositories: ["a"], threshold: 1 });
+    await expect(findInMap(map, "team/app", find)).rejects.toMatchObject({ code: "TARGET_MISMATCH" });
+  });
+
+  it("ends with the first failure where one could have made the difference, whatever comes later", async () => {
+    const [first, second] = [new Error("first"), new Error("second")];
+    const map = mapFile({ ...all, threshold: 1 }, { ...all, threshold: 1 });
+    await expect(findInMap(map, "app", signing({ a: first, b: second }))).rejects.toBe(first);
+    expect(await findInMap(map, "app", signing({ a: first, b: "1" }))).toMatchObject({ repositories: ["b"] });
+  });
+});
+
+describe("a map file that is read", () => {
+  it("is what it says", () => {
+    const { repositories, mapping } = mapFile({ ...all, terminating: true }, { ...all, paths: ["a/*", "b"] });
+    expect([...repositories]).toEqual(Object.entries(REPOSITORIES));
+    expect(mapping).toEqual([
+      { ...all, terminating: true },
+      { ...all, paths: ["a/*", "b"] },
+    ]);
+  });
+
+  const parse = (content: unknown) => () => parseMapFile(utf8Encode(JSON.stringify(content)), "maps.json");
+  const refuses = (content: unknown, said: string) => {
+    const message = expect.stringContaining(said);
+    expect(parse(content)).toThrow(expect.objectContaining({ code: "CONFIG_INVALID", message }));
+  };
+
+  it("has names that are safe as parts of paths, of up to 128 characters", () => {
+    const named = (name: string) => ({ repositories: { [name]: ["http://a.example/x"] }, mapping: [] });
+    for (const name of ["a", "0", "A.b-c_d", "x".repeat(128)]) {
+      expect([...parse(named(name))().repositories]).toEqual([[name, ["http://a.example/x"]]]);
+    }
+    for (const name of [
+      "",
+      ".",
+      "..",
+      ".a",
+      "-a",
+      "_a",
+      "a/b",
+      "a\\b",
+      "a b",
+      "\u00e9",
+      "a\n",
+      " a",
+      "x".repeat(129),
+    ]) {
+      refuses(named(name), "a repository's name has letters, digits");
+    }
+  });
+
+  it("says where what is wrong", () => {
+    const mapping = (entry: object) => ({ repositories: REPOSITORIES, mapping: [entry] });
+    refuses({ mapping: [] }, "maps.json is not valid: repositories: missing");
+    refuses({ repositories: { a: [] }, mapping: [] }, 'repositories["a"]: expected at least one address');
+    refuses({ repositories: { a: ["ftp://x/"] }, mapping: [] }, 'repositories["a"][0]: expected an address of http or');
+    refuses({ repositories: { a: ["xhttp://x/"] }, mapping: [] }, "expected an address of http or");
+    refuses({ repositories: { a: ["https-x://x/"] }, mapping: [] }, "expected an address of http or");
+    refuses(
+      mapping({ ...all, repositories: ["a", "z"] }),
+      "mapping[0].repositories[1]: a repository that the file does not",
+    );
+    refuses(
+      mapping({ ...all, repositories: ["a", "b", "a"] }),
+      "mapping[0].repositories[2]: a repository that is listed twice",
+    );
+    refuses(mapping({ ...all, threshold: 4 }), "mapping[0].threshold: more than the 3 repositories listed");
+    refuses(mapping({ ...all, threshold: 0 }), "mapping[0].threshold: expected at least 1");
+    refuses(mapping({ ...all, paths: [1] }), "mapping[0].paths[0]: expected a string");
+    refuses(mapping({ ...all, terminating: null }), "mapping[0].terminating: expected true or false");
+    for (const key of ["Paths", "Repositories", "Terminating", "Threshold"]) {
+      refuses(mapping({ ...all, [key]: 1 }), "only by case");
+    }
+    for (const key of ["Mapping", "Repositories"]) {
+      refuses({ repositories: REPOSITORIES, mapping: [], [key]: 1 }, "only by case");
+    }
+    expect(() => parseMapFile(utf8Encode("{"))).toThrow(expect.objectContaining({ code: "JSON_INVALID" }));
+    expect(() => parseMapFile(utf8Encode("[]"))).toThrow(
+      /^the map file is not valid: the document: expected an object/,
+    );
+    expect(() => parseMapFile(utf8Encode('{"mapping":1.5}'))).toThrow(
+      expect.objectContaining({ code: "JSON_INVALID" }),
+    );
+  });
+
+  it("needs as many as it lists at most", () => {
+    expect(mapFile({ ...all, threshold: 3 }).mapping[0]!.threshold).toBe(3);
+  });
+});
+
 describe("A17: a map file", () => {
   const bad: Record<string, unknown> = {
     null: null,
