@@ -34,12 +34,28 @@ export interface ImportReport extends Omit<ImportedCollection, "targets"> {
 }
 
 /**
- * Imports a collection.
+ * Imports a collection: its names and the delegations whose keys are at hand, under a root that the old root keys hand
+ * over to. The collection appears whole or not at all, and the old one stays as it is.
  *
- * @throws {TrustError} KEY_MISSING, KEY_PASSPHRASE, METADATA_EXPIRED, TRUST_EXISTS; nothing was written then
+ * @throws {TrustError} KEY_MISSING, KEY_PASSPHRASE, TRUST_EXISTS, TRUST_CONFLICT; nothing was written then
+ * @throws {UsageError} USAGE where several new root keys could be meant
+ * @see https://github.com/theupdateframework/notary for the collections that this reads
  * @example
  * ```ts
- * const { targets, handedOverBy } = await importNotary({ ...options, state, collection: "acme/app", publisher });
+ * const state = await readStoredNotary({ dir: "/home/me/.docker/trust", gun, now: new Date(), acceptExpired: true });
+ * const { source, publisher } = openOciSource({ registry, repository, passphrases });
+ * const { targets, handedOverBy } = await importNotary({
+ *   state,
+ *   order: "docker",
+ *   collection: "acme/app",
+ *   publisher,
+ *   keyStore: openKeyDir(dir),
+ *   oldKeys: openKeyDir("/home/me/.docker/trust"),
+ *   passphrases,
+ *   now: () => new Date(),
+ *   registry,
+ *   repository,
+ * });
  * ```
  */
 export async function importNotary(options: ImportNotaryOptions): Promise<ImportReport> {

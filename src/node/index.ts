@@ -1,4 +1,6 @@
 /** What needs Node: files, keys, credentials, the HTTPS transport, and trust sources put together from them. */
+export { openApprovalFile } from "./approval-file.ts";
+export { openBundleSource, type OpenBundleSourceOptions, type OpenedBundle } from "./bundle-source.ts";
 export { openBundleTrust, type BundleTrustOptions } from "./bundle-trust.ts";
 export { collectTrust, type CollectTrustOptions } from "./collect-trust.ts";
 export { dockerCredentials, type DockerCredentialsOptions } from "./docker-credentials.ts";
@@ -18,6 +20,8 @@ export { openPinFile } from "./pin-file.ts";
 export { openPolicyFile, type LoadedPolicy } from "./policy-file.ts";
 export { nodeRuntime, type NodeRuntime } from "./runtime.ts";
 export { openStateSource, type StateSourceOptions } from "./state-source.ts";
+export { readStoredNotary, listStoredCollections } from "./stored-notary.ts";
 export { createNodeTransport, type NodeTransport, type NodeTransportOptions } from "./transport.ts";
 export { openTufDirectory } from "./tuf-directory-publisher.ts";
+export { openTufPublisher } from "./tuf-publisher.ts";
 export { openTufSource } from "./tuf-source.ts";

@@ -76,7 +76,17 @@ export interface ReadStoredOptions {
   readonly acceptExpired: boolean;
 }
 
-/** Reads and verifies one collection of a trust directory. @throws as `readStoredCollection` */
+/**
+ * Reads and verifies one collection out of a trust directory of `notary` or `docker trust`, or a backup of one. Its root
+ * is taken as it is: what hands a collection over is a signature by the private keys of that root.
+ *
+ * @throws {TrustError} METADATA_EXPIRED unless that is accepted, TRUST_NOT_FOUND, METADATA_TAMPERED, SIGNATURE_THRESHOLD, …
+ * @throws {StorageError} FILE_NOT_FOUND, STATE_INVALID
+ * @example
+ * ```ts
+ * const state = await readStoredNotary({ dir: "/backup/trust", gun: "ghcr.io/acme/app", now: new Date(), acceptExpired: true });
+ * ```
+ */
 export async function readStoredNotary({ dir, gun, now, acceptExpired }: ReadStoredOptions): Promise<NotaryState> {
   const documents = await openMetadataDir(dir).read({ server: dir, gun });
   return readStoredCollection({ gun, documents, location: dir, now, acceptExpired });
