@@ -53,5 +53,5 @@ async function candidateRoles(draft: TufDraft, name: string): Promise<string[]> 
 
 async function isSignable(draft: TufDraft, role: string, signing: SigningKeys): Promise<boolean> {
   const able = await Promise.all(draft.keyedRoles(role).map((keyed) => canSign(keyed, signing)));
-  return able.length > 0 && able.every(Boolean);
+  return able.every(Boolean);
 }
