@@ -48,7 +48,7 @@ function matchesPart(pattern: string, text: string): boolean {
     if (wanted[at] === "*") {
       star = at++;
       mark = i;
-    } else if (at < wanted.length && (wanted[at] === "?" || wanted[at] === given[i])) {
+    } else if (wanted[at] === "?" || wanted[at] === given[i]) {
       at++;
       i++;
     } else if (star >= 0) {

@@ -142,6 +142,9 @@ describe("the roles that cover a name", () => {
       "bin-1",
       "bin-001",
       "bin-1F",
+      "bin- 1",
+      "bin--1",
+      "bin-+1",
       "bin-",
       "bin",
       "Bin-00",
@@ -150,6 +153,9 @@ describe("the roles that cover a name", () => {
       "00",
     ])
       expect(delegationNamed(bins, name)).toBeUndefined();
+    const many = { ...delegations(), succinct: { ...succinct, bitLength: 12 } };
+    for (const name of ["bin-0xf", "bin-x0f"]) expect(delegationNamed(many, name)).toBeUndefined();
+    expect(delegationNamed(many, "bin-00f")).toBe(many.succinct);
     const named = delegations(role("a", {}), role("b", {}));
     expect([delegationNamed(named, "b"), delegationNamed(named, "c")]).toEqual([named.roles[1], undefined]);
     expect(delegationNamed(undefined, "a")).toBeUndefined();
