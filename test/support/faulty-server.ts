@@ -160,6 +160,10 @@ async function serve(
 
 /** Takes the request's body; false where the fault has cut the connection meanwhile. */
 async function receive(request: IncomingMessage, seen: SeenRequest, cutAfter: number | undefined): Promise<boolean> {
+  if (cutAfter === 0) {
+    request.socket.destroy();
+    return false;
+  }
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -181,7 +185,8 @@ function send(response: ServerResponse, request: SeenRequest, answer: HonestAnsw
   if (!response.hasHeader("content-length") && !isPiecemeal && answer.status !== 204) {
     response.setHeader("content-length", body.length);
   }
-  if (request.method === "HEAD") return void response.end();
+  if (request.method === "HEAD")
+    return void (fault?.cutAfter === undefined ? response.end() : response.socket?.destroy());
   if (fault?.endless !== undefined) return pour(response, fault.endless);
   const part = fault?.cutAfter ?? fault?.stallAfter;
   if (part === undefined) return void response.end(body);
