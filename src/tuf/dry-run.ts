@@ -116,25 +116,51 @@ class Visitor {
     const { draft, files } = this.options;
     const { roles } = await client.refresh();
     checkFollowed(files, roles);
-    const visited = new Set(["targets"]);
-    const reach = async (role: string): Promise<void> => {
-      if (visited.has(role)) return;
-      visited.add(role);
-      for (const delegator of draft.delegatorsOf(role)) {
-        await reach(delegator);
-        await client.targets(role, delegator);
-      }
-    };
-    for (const { role } of files) {
-      const changed = draft.changed.get(role);
-      if (changed === undefined || role === "targets") continue;
-      await reach(role);
+    const changed = files.filter(({ role }) => role !== "targets" && draft.changed.has(role));
+    await this.follow(changed.map(({ role }) => role));
+    for (const { role } of changed) {
       const before = draft.base?.targets.get(role)?.signed.targets;
-      for (const [name, file] of changed.targets) {
+      for (const [name, file] of draft.changed.get(role)!.targets) {
         if (!sameTarget(before?.get(name), file)) await find(client, name, file, role);
       }
     }
   }
+
+  /** Reads roles for each of their delegators, from the top down: other tools may have made circles. */
+  private async follow(roles: readonly string[]): Promise<void> {
+    const reached = new Set(["targets"]);
+    const ways = new Set(waysTo(this.options.draft, roles));
+    for (let left = Infinity; ways.size < left;) {
+      left = ways.size;
+      for (const way of ways) {
+        if (!reached.has(way.delegator)) continue;
+        ways.delete(way);
+        await this.client.targets(way.role, way.delegator);
+        reached.add(way.role);
+      }
+    }
+  }
+}
+
+interface Way {
+  readonly role: string;
+  readonly delegator: string;
+}
+
+/** Every delegation on some way to roles, those at the top first. */
+function waysTo(draft: TufDraft, roles: readonly string[]): Way[] {
+  const ways: Way[] = [];
+  const seen = new Set<string>();
+  const queue = [...roles];
+  for (let role = queue.shift(); role !== undefined; role = queue.shift()) {
+    if (seen.has(role)) continue;
+    seen.add(role);
+    for (const delegator of draft.delegatorsOf(role)) {
+      ways.push({ role, delegator });
+      queue.push(delegator);
+    }
+  }
+  return ways.toReversed();
 }
 
 /** A client that met the same or a higher version before would not even look at the new one. */

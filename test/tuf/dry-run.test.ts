@@ -1,10 +1,23 @@
 /** What our own client is asked before a publish, and what is never published because it would refuse. */
 import { describe, expect, test } from "vitest";
+import { StorageError, TrustError } from "../../src/base/errors.ts";
 import { TufDraft } from "../../src/tuf/draft.ts";
+import { applyChanges } from "../../src/tuf/editor.ts";
 import { pendingOf, signPending } from "../../src/tuf/pending.ts";
-import { publishPending, readBase } from "../../src/tuf/publish.ts";
+import { publishChanges, publishNew, publishPending, readBase } from "../../src/tuf/publish.ts";
 import { repairCollection } from "../../src/tuf/repair.ts";
-import { add, DAY, environment, NOW, people, person, Rig, type Person } from "../support/tuf-publishing.ts";
+import {
+  add,
+  DAY,
+  environment,
+  MemoryPublisherStore,
+  NOW,
+  people,
+  person,
+  Rig,
+  type Person,
+} from "../support/tuf-publishing.ts";
+import { TufSimulator } from "../support/tuf-repository.ts";
 
 const delegation = (role: string, { key }: Person, paths = ["team/*"], delegator = "targets") =>
   ({ action: "delegate", delegator, role, keys: [key], paths }) as const;
@@ -46,13 +59,30 @@ describe("a publish is refused", () => {
       rig,
       {
         code: "PUBLISH_REFUSED",
+        message: "clients would refuse the new trust data: clients that know the state before would stay with it",
         role: "timestamp",
         details: { code: "METADATA_ROLLED_BACK" },
         hint: "Nothing was published",
+        cause: { details: { expected: 1, got: 1 } },
       },
       () => rig.publish([reset]),
     );
   });
+
+  test.each(["snapshot", "targets"] as const)(
+    "where clients have seen a higher version of %s already",
+    async (role) => {
+      const rig = await Rig.make();
+      const leap = (draft: TufDraft) => {
+        draft.leap = 10;
+        return [add("x")];
+      };
+      await publishChanges(rig.access, leap, environment(rig.all));
+      await expectRefusal(rig, { code: "PUBLISH_REFUSED", details: { code: "METADATA_ROLLED_BACK" } }, () =>
+        rig.publish([{ action: "reset-version", role }]),
+      );
+    },
+  );
 
   test("where its own documents would have expired when the timestamp is due again", async () => {
     const rig = await Rig.make();
@@ -111,6 +141,25 @@ describe("a publish is refused", () => {
     const rotate = { action: "keys", role: "root", add: [fresh.key] } as const;
     await expect(rig.publish([rotate], [...rig.all, fresh])).rejects.toBe(defect);
     expect(store.snapshot()).toEqual(before);
+    // 2, 3: by a new client and one that knows the state before; 4, 5: today, and when the timestamp is due
+    for (let failing = 2; failing <= 5; failing++) {
+      for (const error of [
+        new StorageError("STORAGE_DENIED", "cannot read"),
+        new TrustError("SIGNATURE_THRESHOLD", "not signed", { role: "other" }),
+        defect,
+      ]) {
+        let nth = 0;
+        store.metadata = async (request) => {
+          if (request.file === "2.root.json" && ++nth === failing) throw error;
+          return metadata(request);
+        };
+        const refused = await rig.publish([add("x")]).catch((reason: unknown) => reason);
+        if (error === defect) expect(refused).toBe(defect);
+        else expect(refused, `${failing} ${error.message}`).toMatchObject({ code: "PUBLISH_REFUSED", cause: error });
+        expect(nth).toBe(failing);
+        expect(store.snapshot()).toEqual(before);
+      }
+    }
     store.metadata = metadata;
     await rig.publish([rotate], [...rig.all, fresh]);
     expect(store.files.has("2.root.json")).toBe(true);
@@ -118,6 +167,32 @@ describe("a publish is refused", () => {
 });
 
 describe("a publish goes on", () => {
+  test("with a new collection that delegates from the beginning", async () => {
+    const ada = await person();
+    const rig = await Rig.make();
+    const draft = rig.draft();
+    await applyChanges(draft, [delegation("ada", ada), add("team/x", "ada")]);
+    rig.store.files.clear();
+    await publishNew({ store: rig.store, anchor: undefined }, draft, environment([...rig.all, ada]));
+    rig.anchor = rig.store.files.get("1.root.json");
+    expect((await rig.find("team/x"))?.role).toBe("ada");
+  });
+
+  test("in a collection where other tools have made a circle of delegations", async () => {
+    const simulator = await TufSimulator.create();
+    await simulator.delegate("targets", "ada");
+    await simulator.delegate("ada", "bob");
+    await simulator.delegate("bob", "ada");
+    await simulator.publish("bob", "ada", "targets");
+    const store = new MemoryPublisherStore();
+    for (const [name, bytes] of simulator.files) store.files.set(name, bytes);
+    const keys = [...simulator.signers.values()].flat();
+    await publishChanges({ store, anchor: simulator.anchor }, () => [add("x", "bob")], environment(keys));
+    const client = simulator.client({ repository: store, now: () => NOW });
+    await client.refresh();
+    expect((await client.find("x"))?.role).toBe("bob");
+  });
+
   test("where a name that it does not touch is somebody else's by now", async () => {
     const [ada, bob] = (await people(2)) as [Person, Person];
     const rig = await Rig.make();
