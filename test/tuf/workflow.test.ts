@@ -105,6 +105,25 @@ describe("what a run keeps", () => {
   });
 });
 
+describe("what an earlier run has kept", () => {
+  it("is below what the next one takes, for roles that a snapshot lists, too", async () => {
+    const repository = await honest();
+    const store = memoryTufStore();
+    await repository.client({ store }).refresh();
+    const listed = repository.snapshot.meta.get("team")!;
+    repository.list("team", { version: 1, extra: {} });
+    await repository.publish();
+    await expect(repository.client({ store }).refresh()).rejects.toMatchObject({
+      code: "METADATA_ROLLED_BACK",
+      details: { role: "team", expected: 2, got: 1 },
+    });
+    expect(await store.read("snapshot")).toEqual(repository.files.get("3.snapshot.json"));
+    repository.list("team", listed);
+    await repository.publish();
+    await expect(repository.client({ store }).refresh()).resolves.toBeDefined();
+  });
+});
+
 describe("the walk along roots", () => {
   it("goes as far as it may, and one more is refused with the limit named", async () => {
     const repository = await TufSimulator.create();
