@@ -52,7 +52,7 @@ export function checkPending(base: PublishedCollection | undefined, pending: Pen
 
 function checkNext(base: PublishedCollection | undefined, { role, signed }: Pending): void {
   const before = role === "root" ? (base?.root.signed.version ?? 0) : (base?.versionOf(role) ?? 0);
-  const isReset = role === "targets" && base !== undefined && signed.version < before;
+  const isReset = role === "targets" && signed.version < before;
   const isLeap = role !== "root" && signed.version > before && signed.version <= before + MAX_LEAP;
   if (signed.version === before + 1 || isReset || isLeap) return; // whether clients follow a reset, the dry run shows
   throw new TrustError(

@@ -1,5 +1,5 @@
 /** The last look at documents, wherever they came from: what follows, what is new in them, and what was so before. */
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it } from "vitest";
 import { checkPending, MAX_LEAP } from "../../src/tuf/check-pending.ts";
 import { TufKey } from "../../src/tuf/keys.ts";
 import { decodeMetadata, encodeMetadata, signedMessage } from "../../src/tuf/metadata.ts";
@@ -15,7 +15,7 @@ let ada: Person;
 let bob: Person;
 let rig: Rig;
 
-beforeAll(async () => {
+beforeEach(async () => {
   [ada, bob] = (await people(2)) as [Person, Person];
   rig = await Rig.make();
   root = (await readBase(rig.access, undefined)).root.signed;
@@ -166,7 +166,9 @@ describe("root", () => {
   it("does not turn consistent snapshots off", () => {
     const off = { ...with_("root", {}), consistentSnapshot: false };
     expect(check(published({}), { root: off })).toThrow(usage("would turn consistent snapshots off"));
-    expect(check(published({}), { root: off })).toThrow(expect.objectContaining({ hint: expect.any(String) }));
+    expect(check(published({}), { root: off })).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining("half-written") }),
+    );
   });
 
   it("has roles that can be signed for, where something about them is new", () => {
@@ -250,7 +252,9 @@ describe("delegations", () => {
       expect.objectContaining({ code: "ROLE_INVALID" }),
     );
     const { paths: _, ...hashed } = role("team");
-    expect(over(good, delegations([{ ...hashed, pathHashPrefixes: [] }]))).toThrow(usage("0 path patterns"));
+    for (const former of [good, delegations([{ ...hashed, pathHashPrefixes: ["0f"] }])]) {
+      expect(over(former, delegations([{ ...hashed, pathHashPrefixes: [] }]))).toThrow(usage("0 path patterns"));
+    }
   });
 
   it("may stay as other tools have published them, also when they are read anew, and change beside it", () => {
