@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, relative, sep } from "node:path";
 import { pathToFileURL } from "node:url";
 
-/** folder → folders it may import besides itself; "use cases" are the files directly in src/. */
+/** folder → folders it may import besides itself; "use cases" are the files directly in src/, "entry" is its index. */
 export const ALLOWED = {
   base: [],
   keys: ["base"],
@@ -14,6 +14,7 @@ export const ALLOWED = {
   notary: ["tuf", "keys", "base"],
   trust: ["notary", "tuf", "wasm", "oci", "keys", "base"],
   "use cases": ["trust", "wasm", "oci", "base"],
+  entry: ["use cases", "trust", "notary", "tuf", "wasm", "oci", "keys", "base"], // it only hands on, types above all
   node: ["use cases", "trust", "notary", "tuf", "wasm", "oci", "keys", "base"],
   server: ["node", "use cases", "trust", "notary", "tuf", "wasm", "oci", "keys", "base"],
   cli: ["server", "node", "use cases", "trust", "notary", "tuf", "wasm", "oci", "keys", "base"],
@@ -32,6 +33,7 @@ const IMPORT = /(?:^|[^.\w])(?:import|export)\s*(?:type\s)?(?:[\w*${}\s,]*?\sfro
 
 function folderOf(path) {
   const [first, second] = path.split(sep);
+  if (path === "index.ts") return "entry";
   return second === undefined ? "use cases" : first;
 }
 
