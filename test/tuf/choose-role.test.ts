@@ -116,6 +116,22 @@ describe("the role to sign a name in", () => {
     }
   });
 
+  it("is none after one whose document cannot be used: clients end there, too", async () => {
+    const repository = await TufSimulator.create();
+    await repository.delegate("targets", "broken");
+    await repository.delegate("targets", "last");
+    const honest = repository.signers.get("broken")!;
+    repository.signers.set("broken", [await newPair()]);
+    await repository.publish("broken", "last", "targets");
+    repository.signers.set("broken", honest);
+    const draft = await draftOf(repository);
+    await expect(chooseRole(draft, "x", held(repository, "broken", "last"))).rejects.toMatchObject({
+      code: "KEY_MISSING",
+      details: { role: "targets" },
+    });
+    expect(await chooseRole(draft, "x", held(repository, "targets", "last"))).toBe("targets");
+  });
+
   it("is the bin that the name falls in", async () => {
     const repository = await TufSimulator.create();
     await repository.delegateToBins("targets", 2, "bin");

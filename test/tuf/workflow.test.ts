@@ -111,12 +111,17 @@ describe("what an earlier run has kept", () => {
     const store = memoryTufStore();
     await repository.client({ store }).refresh();
     const listed = repository.snapshot.meta.get("team")!;
-    repository.list("team", { version: 1, extra: {} });
-    await repository.publish();
-    await expect(repository.client({ store }).refresh()).rejects.toMatchObject({
-      code: "METADATA_ROLLED_BACK",
-      details: { role: "team", expected: 2, got: 1 },
-    });
+    for (const [meta, got] of [
+      [{ version: 1, extra: {} }, 1],
+      [undefined, 0], // it vanished
+    ] as const) {
+      repository.list("team", meta);
+      await repository.publish();
+      await expect(repository.client({ store }).refresh()).rejects.toMatchObject({
+        code: "METADATA_ROLLED_BACK",
+        details: { role: "team", expected: 2, got },
+      });
+    }
     expect(await store.read("snapshot")).toEqual(repository.files.get("3.snapshot.json"));
     repository.list("team", listed);
     await repository.publish();
