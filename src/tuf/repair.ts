@@ -124,7 +124,7 @@ export async function revocation(draft: TufDraft, options: RevokeOptions): Promi
   const { fingerprint, replacement, resetVersions = false } = options;
   if (!/^[0-9a-f]{64}$/.test(fingerprint)) {
     throw new UsageError("USAGE", `${JSON.stringify(fingerprint.slice(0, 80))} is no fingerprint of a key`, {
-      hint: "The collection's status says what is left",
+      hint: "Give all of its 64 hexadecimal digits, in lower case",
     });
   }
   const changes: TufChange[] = [];
@@ -138,7 +138,10 @@ export async function revocation(draft: TufDraft, options: RevokeOptions): Promi
     }
   }
   if (changes.length > 0) return changes;
-  throw new TrustError("KEY_MISSING", `no role has the key ${fingerprint}`, { details: { fingerprint } });
+  throw new TrustError("KEY_MISSING", `no role has the key ${fingerprint}`, {
+    hint: "The collection's status lists the keys of its roles",
+    details: { fingerprint },
+  });
 }
 
 /** Every role with its keys, once per delegator; one entry for all hash bins of a role. */

@@ -147,8 +147,30 @@ describe("revocation", () => {
   test("names keys that no role has", async () => {
     const rig = await Rig.make();
     const draft = TufDraft.of(await readBase(rig.access, undefined));
-    expect(await codeOf(() => revocation(draft, { fingerprint: "0".repeat(64) }))).toBe("KEY_MISSING");
-    expect(await codeOf(() => revocation(draft, { fingerprint: "no" }))).toBe("USAGE");
+    const good = await fingerprintOf(rig.targets);
+    await expect(revocation(draft, { fingerprint: "0".repeat(64) })).rejects.toMatchObject({
+      code: "KEY_MISSING",
+      hint: "The collection's status lists the keys of its roles",
+      details: { fingerprint: "0".repeat(64) },
+    });
+    for (const fingerprint of ["no", "", good.slice(1), `${good}0`, good.replace(/^./, "G")]) {
+      await expect(revocation(draft, { fingerprint })).rejects.toMatchObject({
+        code: "USAGE",
+        hint: "Give all of its 64 hexadecimal digits, in lower case",
+      });
+    }
+    expect(await revocation(draft, { fingerprint: good })).toEqual([
+      { action: "keys", role: "targets", delegator: undefined, add: [], remove: [rig.targets.key.id] },
+    ]);
+    const online = await fingerprintOf(rig.online);
+    const actions = async (more: object) =>
+      (await revocation(draft, { fingerprint: online, ...more })).map(({ action }) => action);
+    expect(await actions({})).toEqual(["keys", "keys"]);
+    expect(await actions({ resetVersions: true })).toEqual(["keys", "reset-version", "keys", "reset-version"]);
+    const root = await fingerprintOf(rig.root);
+    expect(await revocation(draft, { fingerprint: root, resetVersions: true, replacement: rig.online.key })).toEqual([
+      { action: "keys", role: "root", delegator: undefined, add: [rig.online.key], remove: [rig.root.key.id] },
+    ]);
   });
 });
 
