@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import fc from "fast-check";
 import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -190,6 +191,35 @@ describe("a bundle", () => {
     });
     expect((await rig.pull()).bytes).toEqual(moduleBytes("newer"));
   });
+});
+
+it("cut at any byte is not loaded, and the destination stays as it was", async () => {
+  const load = (path: string) =>
+    withBundle(path, async (bundle) => {
+      const trust = await coverageOf(bundle, { home: join(dir, "loading") });
+      return copy({
+        runtime: rig.runtime,
+        source: bundle.repository(taggedReference(reference)),
+        destination: rig.destination,
+        reference: taggedReference(reference),
+        trust,
+        openState: () => trust.source,
+      });
+    });
+  rig.to.manifests.clear();
+  rig.to.blobs.clear();
+  const before = rig.contents();
+  await fc.assert(
+    fc.asyncProperty(fc.nat(newer.length - 1), async (length) => {
+      const path = await file(newer.subarray(0, length));
+      await failure(load(path), "LAYOUT_INVALID");
+      await rm(path);
+    }),
+    { numRuns: 60 },
+  );
+  expect(rig.contents()).toBe(before);
+  await load(await file(newer));
+  expect((await rig.pull()).bytes).toEqual(moduleBytes("newer"));
 });
 
 describe("a bundle is refused", () => {

@@ -78,4 +78,34 @@ describe.runIf(process.platform === "linux")("a large module", () => {
     expect(push - pushBase).toBeLessThan(ALLOWED_MIB);
     expect(pull - pullBase).toBeLessThan(ALLOWED_MIB);
   });
+
+  it(
+    "is saved in a bundle and loaded from it in the memory of a small one and 64 MiB",
+    { timeout: 600_000 },
+    async () => {
+      const reference = `${served.registry}/bundled`;
+      const peaks: number[] = [];
+      for (const name of ["small", "large"]) {
+        await peak("push", `${name}.wasm`, `${reference}:${name}`, "--sign");
+        const save = await peak("bundle", "save", `${reference}:${name}`, "--sign", "-o", `${name}.tar`);
+        const load = await peak("bundle", "load", `${name}.tar`, `${served.registry}/loaded/${name}`);
+        peaks.push(save, load);
+      }
+      const [saveBase, loadBase, save, load] = peaks.map(Math.round) as [number, number, number, number];
+      console.log(`${MODULE_BYTES / MIB} MiB: save ${save - saveBase} MiB, load ${load - loadBase} MiB above base`);
+      expect((await stat(join(served.home, "large.tar"))).size).toBeGreaterThan(MODULE_BYTES);
+      expect(save - saveBase).toBeLessThan(ALLOWED_MIB);
+      expect(load - loadBase).toBeLessThan(ALLOWED_MIB);
+      await peak(
+        "pull",
+        `${served.registry}/loaded/large:large`,
+        "--sign",
+        "--collection",
+        "bundled",
+        "-o",
+        "loaded.wasm",
+      );
+      expect((await stat(join(served.home, "loaded.wasm"))).size).toBe(MODULE_BYTES);
+    },
+  );
 });
