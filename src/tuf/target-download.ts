@@ -1,8 +1,7 @@
 /** The bytes of a target: checked while they flow, against the signed length and every signed hash (§5.7). */
-import { equalBytes, hexEncode, type Bytes } from "../base/bytes.ts";
-import { hexDecode } from "../base/bytes.ts";
+import { equalBytes, hexDecode, hexEncode, type Bytes } from "../base/bytes.ts";
 import type { CreateHasher, Hasher, HashAlgorithm } from "../base/digest.ts";
-import { TrustError } from "../base/errors.ts";
+import { errorCode, TrustError } from "../base/errors.ts";
 import type { FoundTarget } from "./delegations.ts";
 import { targetFile } from "./names.ts";
 import type { TufRepository } from "./repository.ts";
@@ -56,7 +55,7 @@ export async function isTarget(
     check.end();
     return true;
   } catch (error) {
-    if (error instanceof TrustError && error.code === "TARGET_MISMATCH") return false;
+    if (errorCode(error) === "TARGET_MISMATCH") return false;
     throw error;
   }
 }
@@ -69,10 +68,9 @@ class TargetCheck {
   constructor(found: FoundTarget, createHasher: CreateHasher) {
     this.found = found;
     for (const algorithm of KNOWN_HASHES) {
-      const hash = hexDecode(found.file.hashes[algorithm] ?? "");
-      if (hash !== undefined && hash.length > 0) {
-        this.hashers.push({ algorithm, hasher: createHasher(algorithm), hash });
-      }
+      const hex = found.file.hashes[algorithm];
+      const hash = hex === undefined ? undefined : hexDecode(hex);
+      if (hash !== undefined) this.hashers.push({ algorithm, hasher: createHasher(algorithm), hash });
     }
     if (this.hashers.length === 0)
       throw mismatch(found, "a sha256 or sha512 hash", Object.keys(found.file.hashes).join(", "));

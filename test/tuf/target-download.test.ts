@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { concatBytes, utf8Decode, utf8Encode } from "../../src/base/bytes.ts";
+import { TrustError } from "../../src/base/errors.ts";
 import { nobleHasher } from "../../src/base/hasher.ts";
 import type { FoundTarget } from "../../src/tuf/delegations.ts";
 import type { TufRepository } from "../../src/tuf/repository.ts";
@@ -124,12 +125,29 @@ describe("the bytes of a target", () => {
 
   it("that are here already and cannot be read are a failure, and not another file", async () => {
     const { found } = await rig();
-    const error = new Error("cannot read");
+    for (const error of [new Error("cannot read"), new TrustError("TRUST_UNAVAILABLE", "not there")]) {
+      const content = async function* (): AsyncGenerator<Uint8Array> {
+        yield utf8Encode("the");
+        throw error;
+      };
+      await expect(isTarget(found, content(), nobleHasher)).rejects.toBe(error);
+    }
+  });
+
+  it("are none of a hash that is no hexadecimal text, or half of one", async () => {
+    const { repository, found } = await rig();
     const content = async function* (): AsyncGenerator<Uint8Array> {
-      yield utf8Encode("the");
-      throw error;
+      yield utf8Encode("the content of a module");
     };
-    await expect(isTarget(found, content(), nobleHasher)).rejects.toBe(error);
+    const hashed = (sha256: string) => ({ ...found, file: { ...found.file, hashes: { sha256 } } });
+    for (const sha256 of ["", found.file.hashes["sha256"]!.slice(2)]) {
+      // a file of that name is not there; one that is here is another
+      await expect(download(hashed(sha256), repository.repository)).rejects.toMatchObject({ code: "TRUST_WITHHELD" });
+      expect(await isTarget(hashed(sha256), content(), nobleHasher)).toBe(false);
+    }
+    const none = hashed("not hex");
+    await expect(download(none, repository.repository)).rejects.toMatchObject({ code: "TARGET_MISMATCH" });
+    await expect(isTarget(none, content(), nobleHasher)).rejects.toMatchObject({ code: "TARGET_MISMATCH" });
   });
 
   it("that are here already are looked at before they are used", async () => {
