@@ -50,7 +50,7 @@ export function openApprovalFile(dir: string): ApprovalStore {
           hint: "Forget those that are not used any more: wasm-to-oci trust approvals REPOSITORY --forget",
         });
       }
-      await removeStaleTemporaries(dir);
+      removeStaleTemporaries(dir);
       const kept = now === undefined ? others : [...others, { repository, collection, ...namesOf(now) }];
       await writeFileAtomic(path, encode(kept), { mode: FILE_MODE });
       return { former, now };

@@ -1,10 +1,12 @@
 /**
  * Locks between processes: a file that exists while somebody works. It names its owner by process id and start
  * time, so that the lock of a process that was killed is recognised and taken over.
+ *
+ * Taking and releasing is done at once, in some ten system calls of a few microseconds; each on another thread would take
+ * ten times as much of the processor, and its turn on a busy machine.
  */
 import { randomUUID } from "node:crypto";
-import { link, lstat, mkdir, readFile, rm, writeFile } from "node:fs/promises";
-import { readFileSync } from "node:fs";
+import { linkSync, lstatSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -65,19 +67,19 @@ async function lockedAction<T>(path: string, action: () => Promise<T>, waitMs: n
   try {
     return await action();
   } finally {
-    await release(path, owner);
+    release(path, owner);
   }
 }
 
 async function acquire(path: string, owner: Owner, waitMs: number): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const deadline = performance.now() + waitMs;
   for (let pause = 1; ; pause = Math.min(2 * pause, MAX_PAUSE_MS)) {
-    if (await tryCreate(path, owner)) return;
-    const other = await readOwner(path);
+    if (tryCreate(path, owner)) return;
+    const other = readOwner(path);
     if (other !== "gone" && isAbandoned(other)) {
-      await removeAbandoned(path, other);
-      if (await tryCreate(path, owner)) return;
+      removeAbandoned(path, other);
+      if (tryCreate(path, owner)) return;
     }
     if (performance.now() >= deadline) throw locked(path, other, waitMs);
     await sleep(pause * (0.5 + Math.random() / 2));
@@ -85,26 +87,26 @@ async function acquire(path: string, owner: Owner, waitMs: number): Promise<void
 }
 
 /** Creates the lock with its content in one step, so that no reader sees it empty. */
-async function tryCreate(path: string, owner: Owner): Promise<boolean> {
+function tryCreate(path: string, owner: Owner): boolean {
   // a name of those that are cleared away some day, if this process is killed before it does so itself
   const unique = owner.token.replaceAll("-", "").slice(0, 16);
   const prepared = join(dirname(path), `.${basename(path)}.${unique}.tmp`);
   try {
-    await writeFile(prepared, JSON.stringify(owner), { flag: "wx", mode: 0o600 });
-    await link(prepared, path);
+    writeFileSync(prepared, JSON.stringify(owner), { flag: "wx", mode: 0o600 });
+    linkSync(prepared, path);
     return true;
   } catch (error) {
     if (errorCode(error) === "EEXIST") return false;
     if (!["EPERM", "ENOTSUP", "ENOSYS", "EMLINK"].includes(errorCode(error) ?? "")) throw error;
     return createWithoutLinks(path, owner); // FAT and some network file systems have no links
   } finally {
-    await rm(prepared, { force: true });
+    remove(prepared);
   }
 }
 
-async function createWithoutLinks(path: string, owner: Owner): Promise<boolean> {
+function createWithoutLinks(path: string, owner: Owner): boolean {
   try {
-    await writeFile(path, JSON.stringify(owner), { flag: "wx", mode: 0o600 });
+    writeFileSync(path, JSON.stringify(owner), { flag: "wx", mode: 0o600 });
     return true;
   } catch (error) {
     if (errorCode(error) === "EEXIST") return false;
@@ -114,12 +116,12 @@ async function createWithoutLinks(path: string, owner: Owner): Promise<boolean> 
 
 type Found = Owner | { readonly unreadableFor: number };
 
-async function readOwner(path: string): Promise<Found | "gone"> {
+function readOwner(path: string): Found | "gone" {
   try {
-    const stats = await lstat(path);
+    const stats = lstatSync(path);
     const unreadable = { unreadableFor: Date.now() - stats.mtimeMs };
     if (!stats.isFile() || stats.size > MAX_LOCK_BYTES) return unreadable;
-    return parseOwner(await readFile(path, "utf8")) ?? unreadable;
+    return parseOwner(readFileSync(path, "utf8")) ?? unreadable;
   } catch (error) {
     if (errorCode(error) === "ENOENT") return "gone";
     throw error;
@@ -170,28 +172,44 @@ function processStart(pid: number): string {
  * Removes an abandoned lock. Only who makes the marker of this very lock may remove it: otherwise the slower of two
  * would remove the new lock of the faster one.
  */
-async function removeAbandoned(path: string, found: Found): Promise<void> {
+function removeAbandoned(path: string, found: Found): void {
   const marker = `${path}.${"token" in found ? found.token : "unreadable"}.stale`;
   try {
-    await writeFile(marker, "", { flag: "wx", mode: 0o600 });
+    writeFileSync(marker, "", { flag: "wx", mode: 0o600 });
   } catch (error) {
     if (errorCode(error) !== "EEXIST") throw error;
-    const age = Date.now() - ((await lstat(marker).catch(() => undefined))?.mtimeMs ?? Date.now());
-    if (age > UNREADABLE_GRACE_MS) await rm(marker, { force: true }); // its maker was killed just here
+    const age = Date.now() - (lstatSync(marker, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
+    if (age > UNREADABLE_GRACE_MS) remove(marker); // its maker was killed just here
     return;
   }
   try {
-    const now = await readOwner(path);
+    const now = readOwner(path);
     const same = now !== "gone" && ("token" in found ? "token" in now && now.token === found.token : !("token" in now));
-    if (same) await rm(path, { force: true });
+    if (same) remove(path);
   } finally {
-    await rm(marker, { force: true });
+    remove(marker);
   }
 }
 
-async function release(path: string, owner: Owner): Promise<void> {
-  const found = await readOwner(path).catch(() => "gone" as const);
-  if (found !== "gone" && "token" in found && found.token === owner.token) await rm(path, { force: true });
+function release(path: string, owner: Owner): void {
+  if (isOwn(path, owner)) remove(path);
+}
+
+function isOwn(path: string, owner: Owner): boolean {
+  try {
+    const found = readOwner(path);
+    return found !== "gone" && "token" in found && found.token === owner.token;
+  } catch {
+    return false; // what cannot be read is not ours to remove
+  }
+}
+
+function remove(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
+  }
 }
 
 function locked(path: string, found: Found | "gone", waitMs: number): StorageError {

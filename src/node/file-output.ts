@@ -16,7 +16,7 @@ const MODULE_MODE = 0o644;
  * ```
  */
 export async function fileOutput(path: string, mode = MODULE_MODE): Promise<ModuleOutput> {
-  await removeStaleWritesOf(path); // of pulls that were killed
+  removeStaleWritesOf(path); // of pulls that were killed
   let output: AtomicOutput = await createAtomicOutput(path, { mode });
   return {
     write: (chunk) => output.write(chunk),

@@ -1,11 +1,25 @@
 /**
  * Writing files so that a crash at any point leaves the old content or the new, never a mix: a temporary file in
  * the same directory, fsync, rename, fsync of the directory.
+ *
+ * What touches names, or few bytes, is done at once: it takes microseconds, and the way to another thread and back takes
+ * ten times as much of the processor, and its turn on a busy machine. Large writes and syncs go to other threads.
  */
 import { randomBytes } from "node:crypto";
-import { constants } from "node:fs";
-import { access, lstat, open, rename, rm, type FileHandle } from "node:fs/promises";
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fsync,
+  lstatSync,
+  openSync,
+  renameSync,
+  unlinkSync,
+  write,
+  writeSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { promisify } from "node:util";
 import { errorCode, StorageError } from "../base/errors.ts";
 import { storageError } from "./storage-error.ts";
 
@@ -17,6 +31,11 @@ export { storageError } from "./storage-error.ts";
 const DEFAULT_MODE = 0o644;
 /** Names have at most 255 bytes; the temporary one must fit too. */
 const MAX_KEPT_NAME = 180;
+const writeElsewhere = promisify(write);
+const sync = promisify(fsync);
+
+/** Bytes that are written at once. */
+const WRITTEN_AT_ONCE = 32 * 1024;
 /** Pieces as a network gives them are put together to this: each write is a trip to another thread and back. */
 const WRITE_SIZE = 256 * 1024;
 
@@ -59,11 +78,11 @@ export interface AtomicOutput {
  */
 export async function createAtomicOutput(path: string, options: WriteOptions = {}): Promise<AtomicOutput> {
   try {
-    await checkReplaceable(path);
-    const { handle, temporary } = await openTemporary(path, options.mode ?? DEFAULT_MODE);
-    return new TemporaryOutput(path, temporary, handle, options.durable ?? true);
+    checkReplaceable(path);
+    const { file, temporary } = openTemporary(path, options.mode ?? DEFAULT_MODE);
+    return new TemporaryOutput(path, temporary, file, options.durable ?? true);
   } catch (error) {
-    throw await writeError(error, path);
+    throw writeError(error, path);
   }
 }
 
@@ -91,14 +110,14 @@ export async function writeFileAtomic(
 /** Makes renames and removals in a directory durable. */
 export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === "win32") return; // directories cannot be opened there; its renames are journalled
-  const handle = await open(path, "r");
+  const directory = openSync(path, "r");
   try {
-    await handle.sync();
+    await sync(directory);
   } catch (error) {
     // file systems that cannot (some network ones) say so; those that failed say EIO
     if (!["EINVAL", "ENOTSUP", "EBADF"].includes(errorCode(error) ?? "")) throw error;
   } finally {
-    await handle.close();
+    closeSync(directory);
   }
 }
 
@@ -106,16 +125,17 @@ class TemporaryOutput implements AtomicOutput {
   private readonly path: string;
   private readonly temporary: string;
   private readonly durable: boolean;
-  private handle: FileHandle | undefined;
+  /** Its descriptor, while it is open. */
+  private file: number | undefined;
   private committed = false;
   /** What was taken and not written yet, in the first so many bytes. */
   private readonly pending = { bytes: new Uint8Array(0), size: 0 };
 
-  constructor(path: string, temporary: string, handle: FileHandle, durable: boolean) {
+  constructor(path: string, temporary: string, file: number, durable: boolean) {
     this.path = path;
     this.temporary = temporary;
     this.durable = durable;
-    this.handle = handle;
+    this.file = file;
   }
 
   async write(chunk: Uint8Array): Promise<void> {
@@ -128,7 +148,7 @@ class TemporaryOutput implements AtomicOutput {
       pending.bytes.set(chunk, pending.size); // a copy: the caller may use its buffer again
       pending.size += chunk.length;
     } catch (error) {
-      throw await writeError(error, this.path);
+      throw writeError(error, this.path);
     }
   }
 
@@ -149,54 +169,63 @@ class TemporaryOutput implements AtomicOutput {
   private async writeAll(chunk: Uint8Array): Promise<void> {
     let at = 0;
     // a full disk first writes less than asked for
-    while (at < chunk.length) at += (await this.opened().write(chunk, at, chunk.length - at)).bytesWritten;
+    while (at < chunk.length) at += await this.writeSome(chunk, at);
+  }
+
+  private async writeSome(chunk: Uint8Array, at: number): Promise<number> {
+    const file = this.opened();
+    const length = chunk.length - at;
+    if (length <= WRITTEN_AT_ONCE) return writeSync(file, chunk, at, length);
+    return (await writeElsewhere(file, chunk, at, length)).bytesWritten;
   }
 
   async commit(): Promise<void> {
     try {
       await this.flush();
-      if (this.durable) await this.opened().sync();
-      await this.close();
-      await checkReplaceable(this.path);
-      await rename(this.temporary, this.path);
+      if (this.durable) await sync(this.opened());
+      this.close();
+      checkReplaceable(this.path);
+      renameSync(this.temporary, this.path);
       this.committed = true;
       if (this.durable) await syncDirectory(dirname(this.path));
     } catch (error) {
-      throw await writeError(error, this.path);
+      throw writeError(error, this.path);
     }
   }
 
   async abort(): Promise<void> {
     if (this.committed) return;
     this.committed = true;
-    await this.close().catch(() => undefined); // an error of closing is not the one to report here
-    await rm(this.temporary, { force: true });
+    try {
+      this.close();
+    } catch {
+      // not the error to report here
+    }
+    try {
+      unlinkSync(this.temporary);
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error;
+    }
   }
 
-  private opened(): FileHandle {
-    if (this.handle === undefined) {
+  private opened(): number {
+    if (this.file === undefined) {
       throw new StorageError("STORAGE_FAILED", `cannot write ${this.path}: it was finished already`);
     }
-    return this.handle;
+    return this.file;
   }
 
-  private async close(): Promise<void> {
-    const { handle } = this;
-    this.handle = undefined;
-    await handle?.close();
+  private close(): void {
+    const { file } = this;
+    this.file = undefined;
+    if (file !== undefined) closeSync(file);
   }
 }
 
 /** Refuses what a rename would replace and must not, or could not. */
-async function checkReplaceable(path: string): Promise<void> {
-  let stats;
-  try {
-    stats = await lstat(path);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT") return;
-    throw error;
-  }
-  if (stats.isSymbolicLink()) return;
+function checkReplaceable(path: string): void {
+  const stats = lstatSync(path, { throwIfNoEntry: false });
+  if (stats === undefined || stats.isSymbolicLink()) return;
   if (!stats.isFile()) {
     const kind = stats.isDirectory() ? "a directory" : "not a regular file";
     throw new StorageError("OUTPUT_REFUSED", `cannot write ${path}: it is ${kind}`, {
@@ -204,22 +233,21 @@ async function checkReplaceable(path: string): Promise<void> {
       details: { path },
     });
   }
-  await access(path, constants.W_OK); // a file made read-only is meant to stay, even where the directory permits
+  accessSync(path, constants.W_OK); // a file made read-only is meant to stay, even where the directory permits
 }
 
-async function openTemporary(path: string, mode: number): Promise<{ handle: FileHandle; temporary: string }> {
+function openTemporary(path: string, mode: number): { file: number; temporary: string } {
   const { O_CREAT, O_EXCL, O_WRONLY } = constants;
   const noFollow = constants.O_NOFOLLOW ?? 0; // Windows has none
   const kept = Buffer.from(basename(path)).subarray(0, MAX_KEPT_NAME).toString().replaceAll("\uFFFD", "");
   const temporary = join(dirname(path), `.${kept}.${randomBytes(8).toString("hex")}.tmp`);
-  const handle = await open(temporary, O_CREAT | O_EXCL | O_WRONLY | noFollow, mode);
-  return { handle, temporary };
+  return { file: openSync(temporary, O_CREAT | O_EXCL | O_WRONLY | noFollow, mode), temporary };
 }
 
 /** A missing directory is the likely reason of ENOENT: says so. */
-async function writeError(error: unknown, path: string): Promise<Error> {
+function writeError(error: unknown, path: string): Error {
   const directory = dirname(path);
-  if (errorCode(error) === "ENOENT" && !(await lstat(directory).catch(() => undefined))) {
+  if (errorCode(error) === "ENOENT" && !isThere(directory)) {
     return new StorageError("FILE_NOT_FOUND", `cannot write ${path}: the directory ${directory} does not exist`, {
       hint: `Make it first: mkdir -p ${directory}`,
       details: { path, errno: "ENOENT" },
@@ -227,4 +255,12 @@ async function writeError(error: unknown, path: string): Promise<Error> {
     });
   }
   return storageError(error, "write", path);
+}
+
+function isThere(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return false;
+  }
 }

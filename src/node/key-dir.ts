@@ -76,7 +76,7 @@ class KeyDirectory implements KeyFiles {
   async write(id: string, text: string): Promise<string> {
     const path = this.path(id);
     await this.ensure(this.private);
-    await removeStaleTemporaries(this.private);
+    removeStaleTemporaries(this.private);
     await writeFileAtomic(path, utf8Encode(text), { mode: FILE_MODE });
     return path;
   }

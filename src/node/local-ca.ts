@@ -79,7 +79,7 @@ export async function openLocalCa(dir: string, now: Clock = () => new Date()): P
   } catch (error) {
     throw storageError(error, "make the directory", dir);
   }
-  await removeStaleTemporaries(dir);
+  removeStaleTemporaries(dir);
   const { key, pem } = await withLock(join(dir, "ca.lock"), () => openOrCreate(dir, now()));
   const [certificate] = parseCertificates(pem, join(dir, "ca.pem"));
   const { commonName, notAfter } = certificate!;

@@ -6,7 +6,8 @@
  * time, so nothing there is trusted; what is lies in `<dir>/state/`, one file per server and collection.
  */
 import { createHash } from "node:crypto";
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdirSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
 import type { Bytes } from "../base/bytes.ts";
 import { StorageError } from "../base/errors.ts";
@@ -139,12 +140,12 @@ async function readCached(path: string): Promise<Bytes | undefined> {
 
 async function writeDocument(path: string, bytes: Uint8Array, durable = true): Promise<void> {
   try {
-    const first = await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+    const first = mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
     if (first !== undefined && durable) await syncMade(dirname(path), first);
   } catch (error) {
     throw storageError(error, "write", path);
   }
-  await removeStaleTemporaries(dirname(path));
+  removeStaleTemporaries(dirname(path));
   await writeFileAtomic(path, bytes, { mode: FILE_MODE, durable });
 }
 

@@ -2,8 +2,8 @@
  * The cache of verified content on disk: one file per digest in one flat directory, which all projects of a user
  * share. Nothing in it is trusted: every read is hashed again, and what is damaged is removed.
  */
-import { constants, type Dirent } from "node:fs";
-import { lstat, mkdir, open, readdir, rm, type FileHandle } from "node:fs/promises";
+import { constants, mkdirSync, type Dirent } from "node:fs";
+import { lstat, open, readdir, rm, type FileHandle } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { concatBytes, type Bytes } from "../base/bytes.ts";
@@ -110,8 +110,8 @@ class ModuleCache implements ContentCache {
   async begin({ digest, size }: BlobAddress): Promise<CacheEntry | undefined> {
     if (size > this.maxBytes * LARGEST_PART) return undefined;
     try {
-      await mkdir(this.location, { recursive: true, mode: DIRECTORY_MODE });
-      await removeStaleTemporaries(this.location);
+      mkdirSync(this.location, { recursive: true, mode: DIRECTORY_MODE });
+      removeStaleTemporaries(this.location);
       const output = await createAtomicOutput(this.path(digest), { mode: FILE_MODE, durable: false });
       return new Entry(output, () => this.trim(), this.note);
     } catch (error) {

@@ -25,7 +25,7 @@ export function openPinFile(dir: string): PinStore {
     withLock(`${path}.lock`, async () => {
       const entries = new Map((await read(path)).map((entry) => [entry.pattern, entry]));
       const result = change(entries);
-      await removeStaleTemporaries(dir);
+      removeStaleTemporaries(dir);
       await writeFileAtomic(path, encode([...entries.values()]), { mode: FILE_MODE });
       return result;
     });

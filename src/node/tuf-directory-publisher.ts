@@ -235,7 +235,7 @@ class Directory implements TufDirectory {
 
   private async locked<T>(action: () => Promise<T>): Promise<T> {
     await making(this.dir); // a lock would make it for us alone, and a web server must be able to read it
-    await removeStaleTemporaries(this.dir);
+    removeStaleTemporaries(this.dir);
     return withLock(join(this.dir, ".lock"), action);
   }
 }

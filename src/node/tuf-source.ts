@@ -1,6 +1,7 @@
 /** A TUF trust source whose anchors and verified metadata live in a trust directory. */
 import { createHash } from "node:crypto";
-import { mkdir, open, readdir, rm } from "node:fs/promises";
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { equalBytes, ownBytes, type Bytes } from "../base/bytes.ts";
@@ -72,7 +73,7 @@ export function openTufTrustDir(dir: string): TufTrustStore {
       return withLock(join(state, ".lock"), async () => {
         const known = await readAnchor(path);
         if (known !== undefined) return known;
-        await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+        mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
         await writeFileAtomic(path, anchor, { mode: 0o600 });
         return anchor;
       });
@@ -121,13 +122,14 @@ function anchorPath(state: string, { location, collection }: TufCollectionKey): 
 /** Absent, or readable: anything else must not pass for "never seen". */
 async function readAnchor(path: string): Promise<Bytes | undefined> {
   try {
-    const handle = await open(path, "r");
+    const file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a pipe must not block
     try {
-      const status = await handle.stat();
+      const status = fstatSync(file);
       if (!status.isFile() || status.size > MAX_ANCHOR_BYTES) throw damaged(path);
-      return ownBytes(await handle.readFile());
+      const { buffer, byteOffset, length } = readFileSync(file);
+      return ownBytes(new Uint8Array(buffer, byteOffset, length));
     } finally {
-      await handle.close();
+      closeSync(file);
     }
   } catch (error) {
     if (errorCode(error) === "ENOENT") return undefined;

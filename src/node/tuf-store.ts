@@ -2,8 +2,7 @@
  * Verified TUF metadata in a directory: `<role>.json` as received, every root in `root_history/`, and the moment of
  * the last complete check. Safe against crashes and against other processes on the same directory.
  */
-import { constants } from "node:fs";
-import { mkdir, open } from "node:fs/promises";
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
 import { utf8Encode, type Bytes } from "../base/bytes.ts";
@@ -144,14 +143,14 @@ function parseRecord(bytes: Bytes): { checkedAt: Date } | undefined {
 /** A regular file's bytes, or nothing: what is stored only ever saves work or tightens checks. */
 async function read(path: string): Promise<Bytes | undefined> {
   try {
-    const handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a pipe must not block
+    const file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a pipe must not block
     try {
-      const status = await handle.stat();
+      const status = fstatSync(file);
       if (!status.isFile() || status.size > MAX_DOCUMENT_BYTES) return undefined;
-      const { buffer, byteOffset, byteLength } = await handle.readFile();
+      const { buffer, byteOffset, byteLength } = readFileSync(file); // at once: to parse it takes far longer
       return new Uint8Array(buffer, byteOffset, byteLength);
     } finally {
-      await handle.close();
+      closeSync(file);
     }
   } catch (error) {
     if (errorCode(error) === undefined) throw error;
@@ -162,10 +161,10 @@ async function read(path: string): Promise<Bytes | undefined> {
 /** @param durable for roots; everything else is fetched again where a power cut damaged it */
 async function write(path: string, bytes: Uint8Array, durable = false): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+    mkdirSync(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
   } catch (error) {
     throw storageError(error, "write", path);
   }
-  await removeStaleTemporaries(dirname(path));
+  removeStaleTemporaries(dirname(path));
   await writeFileAtomic(path, bytes, { mode: FILE_MODE, durable });
 }

@@ -23,7 +23,7 @@ export async function lockDataDir(dir: string): Promise<() => void> {
   }
   try {
     const release = await holdFile(join(dir, "serve.lock"));
-    await removeStaleTemporaries(dir);
+    removeStaleTemporaries(dir);
     return release;
   } catch (error) {
     if (errorCode(error) !== "LOCKED") throw error;

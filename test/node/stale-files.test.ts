@@ -51,7 +51,7 @@ test("removes what a writer that was killed left behind, and nothing else", asyn
   leave(join(dir, "below", LEFT), 400);
   leave(join(dir, ".directory.0123456789abcdef.tmp", "file"), 400);
   symlinkSync(join(dir, "a.key"), join(dir, ".link.0123456789abcdef.tmp"));
-  await removeStaleTemporaries(dir);
+  removeStaleTemporaries(dir);
   expect(readdirSync(dir).toSorted()).toEqual(
     [...kept, "below", ".directory.0123456789abcdef.tmp", ".link.0123456789abcdef.tmp"].toSorted(),
   );
@@ -73,8 +73,8 @@ test("removes what pulls of one file that were killed left beside it, and nothin
   expect(readdirSync(dir).toSorted()).toEqual(kept.toSorted());
 });
 
-test("says nothing about a directory that is not there", async () => {
-  await expect(removeStaleTemporaries(join(dir, "missing"))).resolves.toBeUndefined();
+test("says nothing about a directory that is not there", () => {
+  expect(() => removeStaleTemporaries(join(dir, "missing"))).not.toThrow();
 });
 
 describe("is done before the first write to", () => {

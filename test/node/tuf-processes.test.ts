@@ -26,6 +26,7 @@ const run = (script: string, ...given: readonly string[]) => finished(start([pro
 
 /** Kills the process itself before its n-th change of the file system; n is the first argument. */
 const KILLED_AT = `
+  import fs from "node:fs";
   import fsp from "node:fs/promises";
   import { syncBuiltinESMExports } from "node:module";
   let left = Number(process.argv[2]);
@@ -33,7 +34,7 @@ const KILLED_AT = `
     for (const name of names) {
       const original = target[name];
       target[name] = function (...given) {
-        const reads = name === "open" && typeof given[1] !== "string" ? (given[1] & 3) === 0 : given[1] === "r";
+        const reads = name.startsWith("open") && typeof given[1] !== "string" ? (given[1] & 3) === 0 : given[1] === "r";
         if (!reads && left-- === 0) process.kill(process.pid, "SIGKILL");
         return original.apply(this, given);
       };
@@ -43,6 +44,7 @@ const KILLED_AT = `
   counting(Object.getPrototypeOf(handle), ["write", "writeFile", "sync", "datasync"]);
   await handle.close();
   counting(fsp, ["link", "mkdir", "open", "rename", "rm", "unlink", "writeFile"]);
+  counting(fs, ["linkSync", "mkdirSync", "openSync", "renameSync", "unlinkSync", "writeFileSync", "writeSync"]);
   syncBuiltinESMExports();
 `;
 
