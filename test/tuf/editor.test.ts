@@ -102,6 +102,14 @@ describe("targets", () => {
     await applyChanges(draft, [remove("other", "ada")]);
   });
 
+  it("of one role are not those of another one beside it", async () => {
+    const { draft, bob } = await drafted();
+    await applyChanges(draft, [delegation("eve", bob, ["eve/*"])]);
+    expect(await codeOf(() => applyChanges(draft, [put("eve/x", {}, "ada")]))).toBe("DELEGATION_REFUSED");
+    expect(await codeOf(() => applyChanges(draft, [put("team/x", {}, "eve")]))).toBe("DELEGATION_REFUSED");
+    await applyChanges(draft, [put("eve/x", {}, "eve"), put("team/x", {}, "ada")]);
+  });
+
   it("are checked against delegations as they are at that moment", async () => {
     const { draft, ada, names } = await drafted();
     const narrower = { action: "undelegate", delegator: "targets", role: "ada", paths: ["team/*/*"] } as const;
