@@ -1,12 +1,23 @@
 /** Which signatures a document needs, who gives them, and with which version and expiry it is signed. */
 import { describe, expect, it } from "vitest";
+import { utf8Decode, utf8Encode, type Bytes } from "../../src/base/bytes.ts";
+import { StorageError } from "../../src/base/errors.ts";
+import type { TufChange } from "../../src/tuf/changes.ts";
 import { TufDraft } from "../../src/tuf/draft.ts";
 import { applyChanges } from "../../src/tuf/editor.ts";
 import { TufKey } from "../../src/tuf/keys.ts";
-import { formerKeys, isFulfilled, pendingOf, requirementsOf, signPending } from "../../src/tuf/pending.ts";
-import { readBase } from "../../src/tuf/publish.ts";
-import { reviewStaged, signStaged, stageChanges } from "../../src/tuf/staged.ts";
-import { utf8Decode, utf8Encode } from "../../src/base/bytes.ts";
+import {
+  formerKeys,
+  isFulfilled,
+  pendingOf,
+  requirementsOf,
+  signPending,
+  withSignatures,
+} from "../../src/tuf/pending.ts";
+import { publishChanges, readBase } from "../../src/tuf/publish.ts";
+import { repairCollection } from "../../src/tuf/repair.ts";
+import { signWith } from "../../src/tuf/signing-keys.ts";
+import { dropStaged, reviewStaged, signStaged, stageChanges } from "../../src/tuf/staged.ts";
 import { codeOf } from "../support/error-code.ts";
 import {
   add,
@@ -160,6 +171,92 @@ describe("a key that does not open", () => {
     expect(failure).toBe(error);
     expect(pending.get("root")!.signatures).toEqual(good.pending.get("root")!.signatures);
     expect(pending.get("targets")!.signatures).toEqual([]);
+  });
+});
+
+describe("signatures that came from elsewhere", () => {
+  it("are added where they are wanted and good, and nothing else is", async () => {
+    const [eve] = (await people(1)) as [Person];
+    const { rig, base, draft } = await drafted();
+    await applyChanges(draft, [{ action: "renew", role: "root" }, add("x")]);
+    const unsigned = pendingOf(draft, now);
+    const { pending: signed } = await signPending(base, unsigned, signing(rig.root, rig.targets));
+    const of = (role: string) => signed.get(role)!.signatures;
+    const good = new Map([["root", of("root")]]);
+    const forged = of("targets").map((own) => Object.assign({}, own, { keyId: rig.root.key.id }));
+    const strange = await signWith([eve.key], unsigned.get("root")!.message, signing(eve));
+    const bad = [
+      new Map([["root", forged]]),
+      new Map([["root", strange.signatures]]),
+      new Map([["targets", of("root")]]),
+      new Map([["nobody", of("root")]]),
+    ];
+    const merged = await withSignatures(base, unsigned, [...bad, good]);
+    expect(merged.get("root")!.signatures).toEqual(of("root"));
+    expect(merged.get("targets")!.signatures).toEqual([]);
+    expect(await withSignatures(base, unsigned, bad)).toEqual(unsigned);
+    expect(await withSignatures(base, signed, bad)).toEqual(signed);
+  });
+
+  it("keep nobody from signing where they cannot be read, and stop where the place cannot be", async () => {
+    const { rig } = await drafted();
+    let reading = async (): Promise<readonly Bytes[]> => [utf8Encode("no signatures")];
+    let cleared = 0;
+    const staging = Object.assign(memoryStaging(), {
+      signatures: { read: () => reading(), add: async () => undefined, clear: async () => void cleared++ },
+    });
+    await stageChanges(rig.access, staging, () => [add("x")], environment([]));
+    expect((await reviewStaged(rig.access, staging, environment([])))!.missing).toHaveLength(1);
+    const error = new StorageError("STORAGE_DENIED", "cannot read");
+    reading = () => Promise.reject(error);
+    await expect(reviewStaged(rig.access, staging, environment([]))).rejects.toBe(error);
+    reading = async () => [];
+    expect(await reviewStaged(rig.access, staging, environment([]))).toBeDefined();
+    // what is dropped takes its signatures along; what never was a staged change has none
+    await dropStaged(staging);
+    expect([staging.content, cleared]).toEqual([undefined, 1]);
+    staging.content = utf8Encode("no change");
+    await dropStaged(staging);
+    expect([staging.content, cleared]).toEqual([undefined, 1]);
+    await stageChanges(rig.access, staging, () => [add("x")], environment([]));
+    staging.signatures.clear = () => Promise.reject(error);
+    await expect(dropStaged(staging)).rejects.toBe(error);
+    expect(staging.content).toBeUndefined();
+  });
+});
+
+describe("a repair without the keys of a snapshot that is due", () => {
+  it("leaves it to whoever has them", async () => {
+    const [other] = (await people(1)) as [Person];
+    const rig = await Rig.make({ timestamp: { keys: [other.key] } }, [other]);
+    rig.now = new Date(NOW.getTime() + 25 * DAY);
+    const alone = await repairCollection(rig.access, {}, environment([other], rig.now));
+    expect([alone.repaired, alone.remaining.map(({ role }) => role)]).toEqual([["timestamp"], ["snapshot"]]);
+    const both = await repairCollection(rig.access, {}, environment([other, rig.online], rig.now));
+    expect([both.repaired, both.remaining]).toEqual([["snapshot", "timestamp"], []]);
+    await rig.client().refresh();
+  });
+});
+
+describe("a publish among others", () => {
+  it("looks again while somebody else is at it, and ends when nothing is left to do", async () => {
+    const { rig } = await drafted();
+    const rounds: boolean[] = [];
+    const coordinate = () => ({
+      begin: async () => {
+        rounds.push(rounds.length === 0);
+        return { documents: undefined, isAsked: false, isWaiting: rounds.length === 1 };
+      },
+      apply: async (draft: TufDraft, compute: () => Promise<readonly TufChange[]> | readonly TufChange[]) =>
+        applyChanges(draft, await compute()),
+      announce: async () => true,
+      failed: () => false,
+    });
+    const store = Object.assign(Object.create(rig.store) as typeof rig.store, { coordinate });
+    const { files } = await publishChanges({ ...rig.access, store }, () => [add("x")], environment(rig.all));
+    expect(rounds).toEqual([true, false, false]); // waits, publishes, and finds everything so already
+    expect(files.map(({ role }) => role)).toEqual(["targets", "snapshot", "timestamp"]);
+    expect(await rig.find("x")).toBeDefined();
   });
 });
 

@@ -81,6 +81,13 @@ describe("keys at hand", () => {
   });
 });
 
+describe("a key that vanishes before it is opened", () => {
+  it("is passed over like one that was never there", async () => {
+    const vanished: SigningKeys = { ...held(ada), open: async () => undefined };
+    expect(await signWith([ada.key], MESSAGE, vanished)).toEqual({ signatures: [], failure: undefined });
+  });
+});
+
 describe("a signature", () => {
   it("is a key's own only under its id", async () => {
     const { signatures } = await signWith([ada.key], MESSAGE, held(ada));
@@ -113,7 +120,7 @@ describe("a role with too few keys at hand", () => {
 describe("keys of a key store", () => {
   it("are found by what they are, and opened once", async () => {
     const store = memoryKeyStore();
-    await store.add(ada.signer, { role: "root" }, async () => "a passphrase");
+    for (const { signer } of [ada, cid]) await store.add(signer, { role: "root" }, async () => "a passphrase");
     let opened = 0;
     const counting = Object.assign(Object.create(store) as typeof store, {
       open: async (...given: Parameters<typeof store.open>) => {
