@@ -110,7 +110,8 @@ export interface RevokeOptions {
   readonly replacement?: TufKey | undefined;
   /**
    * After a compromise of online keys: versions of timestamp and snapshot start anew where the key could sign for them,
-   * since a thief may have pushed them up to where no honest publish can follow.
+   * since a thief may have pushed them up to where no honest publish can follow. All other keys of such a role go, too:
+   * clients forget versions only where no key that signed them counts any more (§5.3.11).
    */
   readonly resetVersions?: boolean | undefined;
 }
@@ -132,9 +133,10 @@ export async function revocation(draft: TufDraft, options: RevokeOptions): Promi
     for (const key of keys) {
       if ((await key.publicKey?.fingerprint()) !== fingerprint) continue;
       const add = replacement === undefined ? [] : [replacement];
-      changes.push({ action: "keys", role, delegator, add, remove: [key.id] });
-      const isOnline = role === "timestamp" || role === "snapshot";
-      if (resetVersions && isOnline) changes.push({ action: "reset-version", role });
+      const isReset = resetVersions && (role === "timestamp" || role === "snapshot");
+      const remove = isReset ? keys.map(({ id }) => id).filter((id) => id !== replacement?.id) : [key.id];
+      changes.push({ action: "keys", role, delegator, add, remove });
+      if (isReset) changes.push({ action: "reset-version", role });
     }
   }
   if (changes.length > 0) return changes;

@@ -31,6 +31,7 @@ export const trustRevokeCommand = defineCommand({
   },
   about: [
     "Takes a key out of every role. What it alone had signed is signed again, so look at it first (`wasm-to-oci trust show`): a thief may have put names there. A role needs as many keys as before; give its only one a replacement.",
+    "Readers forget versions only where no key that signed them counts any more. So --compromised takes all other keys of snapshot and timestamp out as well; add those of other publishers again afterwards (`wasm-to-oci trust threshold --add`). Without it, versions go on above the thief's.",
     "With --compromised, a collection in a registry must be signed at once, where all keys for it are: others may stage it.",
   ],
   examples: [

@@ -12,7 +12,7 @@ import { DAY_MS } from "../../tuf/periods.ts";
 import type { ComputeChanges, Published } from "../../tuf/publish.ts";
 import { onceEach, revocation } from "../../tuf/repair.ts";
 import { TOP_LEVEL_ROLES, type MetadataType } from "../../tuf/schema.ts";
-import { canSign, storedSigningKeys, type SigningKeys } from "../../tuf/signing-keys.ts";
+import { canSign, listedKeys, storedSigningKeys, type SigningKeys } from "../../tuf/signing-keys.ts";
 import type { StagedReview } from "../../tuf/staged.ts";
 import { statusOf } from "../../tuf/status.ts";
 import type {
@@ -251,7 +251,8 @@ export class TufAdministration implements Administration {
       const choices = replacement === undefined ? [] : [replacement];
       const added = await keys.resolve(choices, roleOfKey(draft, revoked), collection);
       const wanted = { fingerprint, replacement: added[0], resetVersions: compromised };
-      const changed = await this.change(collection, (newest) => revocation(newest, wanted), options);
+      const revoking = await this.change(collection, (newest) => revocation(newest, wanted), options);
+      const changed = compromised === true ? withoutOthers(revoking, draft, revoked) : revoking;
       return { ...changed, newKeys: await keyReports(added), oldKeys: await keyReports([revoked]), backups: [] };
     });
   }
@@ -389,4 +390,16 @@ function unknownKind(key: TufKey): never {
   throw new UsageError("USAGE", `the key ${key.id} is of a kind that signs nothing anyway`, {
     details: { keyId: key.id },
   });
+}
+
+/** Says that versions which start anew have taken other keys of these roles along, so that nobody finds out by a failed push. */
+function withoutOthers(changed: Administered | Staged, draft: TufDraft, revoked: TufKey): Administered | Staged {
+  if ("staged" in changed) return changed;
+  const roles = ["snapshot", "timestamp"].filter((role) => {
+    const listed = listedKeys(keyedRole(draft, role));
+    return listed.length > 1 && listed.some((key) => isSameKey(key, revoked));
+  });
+  if (roles.length === 0) return changed;
+  const message = `${roles.join(" and ")} lost their other keys, too, since their versions start anew: let their holders add them again`;
+  return { ...changed, warnings: [...changed.warnings, message] };
 }
