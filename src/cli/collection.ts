@@ -1,5 +1,6 @@
 /** The collection that a `trust` command works on. */
 import { TrustError, UsageError } from "../base/errors.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { repositoryName, taggedReference } from "../oci/tagged-reference.ts";
 import type { Administered, Administration, ReachOptions, Staged } from "../trust/administration.ts";
 import type { Coverage } from "../trust/coverage.ts";
@@ -114,7 +115,8 @@ function reachedBy(context: Context, session: Session, repository: string, cover
   }
   const opened = session.openTrust(place, taggedReference(repository));
   const reach = { pin, firstUse, signal: context.signal };
-  const named = collection === defaultCollection(place.kind, repository) ? "" : ` --collection ${collection}`;
+  const named =
+    collection === defaultCollection(place.kind, repository) ? "" : ` --collection ${shellWord(collection)}`;
   const placed = (verb: string): string => `wasm-to-oci trust ${verb} ${repository} ${placeFlags(place)}${named}`;
   const base = { session, repository, collection, coverage, reach, placed, source: opened.source };
   if (opened.kind === "notary") return { ...base, administration: opened.source, notary: opened.source };

@@ -21,7 +21,7 @@ const ALGORITHMS: readonly HashAlgorithm[] = ["sha256", "sha512"];
 const MAX_MARKER_BYTES = 4096;
 
 export interface LayoutDirectoryOptions {
-  /** Make the layout where there is none. */
+  /** Make the layout where there is none, with the first thing that is written to it. */
   readonly create?: boolean | undefined;
 }
 
@@ -35,11 +35,10 @@ export interface LayoutDirectoryOptions {
 export async function openLayoutDirectory(dir: string, options: LayoutDirectoryOptions = {}): Promise<LayoutFiles> {
   const marker = await readSmallFile(join(dir, "oci-layout"), MAX_MARKER_BYTES);
   if (marker !== undefined) checkLayoutMarker(marker, dir);
-  else if (options.create === true) await createLayout(dir);
-  else throw notALayout(dir);
+  else if (options.create !== true) throw notALayout(dir);
   for (const algorithm of ALGORITHMS) await checkFolder(join(dir, "blobs", algorithm));
   await checkFolder(join(dir, "blobs"));
-  return new DirectoryFiles(dir);
+  return new DirectoryFiles(dir, marker !== undefined);
 }
 
 /** Checks the content of `oci-layout`. @throws {FormatError} LAYOUT_INVALID */
@@ -55,9 +54,12 @@ export function checkLayoutMarker(bytes: Uint8Array, location: string): void {
 class DirectoryFiles implements LayoutFiles {
   readonly location: string;
   private readonly dir: string;
+  /** What is to be written fails early now and then, and should leave no empty layout behind. */
+  private made: Promise<void> | undefined;
 
-  constructor(dir: string) {
+  constructor(dir: string, isThere: boolean) {
     this.dir = dir;
+    this.made = isThere ? Promise.resolve() : undefined;
     this.location = `oci:${dir}`;
   }
 
@@ -66,6 +68,7 @@ class DirectoryFiles implements LayoutFiles {
   }
 
   async updateIndex(change: (current: Bytes | undefined) => Promise<Bytes>): Promise<void> {
+    await (this.made ??= createLayout(this.dir));
     await withLock(join(this.dir, ".lock"), async () => {
       await writeFileAtomic(join(this.dir, "index.json"), await change(await this.readIndex()));
     });
@@ -84,12 +87,13 @@ class DirectoryFiles implements LayoutFiles {
 
   async write({ digest }: { digest: Digest }, source: AsyncIterable<Uint8Array>): Promise<void> {
     const path = this.path(digest);
+    await (this.made ??= createLayout(this.dir));
     try {
       await mkdir(dirname(path), { recursive: true });
     } catch (error) {
       throw storageError(error, "write", path);
     }
-    await removeStaleTemporaries(dirname(path));
+    removeStaleTemporaries(dirname(path));
     const output = await createAtomicOutput(path);
     try {
       for await (const chunk of source) await output.write(chunk); // throws at its end where the digest is wrong

@@ -2,6 +2,7 @@
  * Turns a registry's refusal into an error.
  * https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes
  */
+import { shellWord } from "../base/shell-word.ts";
 import { RegistryError, WasmToOciError } from "../base/errors.ts";
 import { readBody, type TransportResponse } from "../base/http.ts";
 import { isJsonObject, parseJson } from "../base/json.ts";
@@ -46,7 +47,8 @@ function codeFor(
 }
 
 function hintFor(status: number, host: string): string {
-  if (status === 401) return `Log in with \`wasm-to-oci login ${host}\`, or check the name: it may not exist`;
+  if (status === 401)
+    return `Log in with \`wasm-to-oci login ${shellWord(host)}\`, or check the name: it may not exist`;
   if (status === 403) return "The credentials are known and lack this right; ask the repository's owner";
   if (status === 404) return "Check the name; a registry may also hide what the credentials may not see";
   if (status === 429) return "The registry limits the rate of requests; wait, or log in for a higher limit";

@@ -1,5 +1,6 @@
 /** Where trust data is, in the words that flags and the pin file have for it. */
 import { UsageError } from "../base/errors.ts";
+import { shellWord } from "../base/shell-word.ts";
 import { quoteAddress } from "../base/untrusted-text.ts";
 import { parseReference } from "../oci/reference.ts";
 import { repositoryName } from "../oci/tagged-reference.ts";
@@ -75,10 +76,10 @@ export function formatPlace(place: TrustPlace): string {
   return place.repository === undefined ? OCI : `${OCI_REPOSITORY}${place.repository}`;
 }
 
-/** The flags that name a place on a command line. */
+/** The flags that name a place on a command line, quoted for a shell where that is needed. */
 export function placeFlags(place: PinnedSource): string {
-  if (place.kind === "notary") return `--server ${place.server}`;
-  return `--trust ${formatPlace(place)}`;
+  if (place.kind === "notary") return `--server ${shellWord(place.server)}`;
+  return `--trust ${shellWord(formatPlace(place))}`;
 }
 
 /**

@@ -257,6 +257,16 @@ describe("copy", () => {
     );
   });
 
+  it("that fails at once leaves no empty layout behind", async () => {
+    const there = join(served.home, "new-layout");
+    const wrong = ["--collection", "team/oci", "--root-fingerprint", "ab".repeat(32)];
+    await refused(12, "PIN_MISMATCH", "copy", inRegistry, "oci:new-layout", "--dir", "nobody", "--sign", ...wrong);
+    await refused(3, "REGISTRY_NOT_FOUND", "copy", inRegistry.replace(":v1", ":none"), "oci:new-layout", ...nobody);
+    expect(existsSync(there)).toBe(false);
+    await ok("copy", inRegistry, "oci:new-layout");
+    expect(existsSync(join(there, "oci-layout"))).toBe(true);
+  });
+
   it("makes nothing with --dry-run", async () => {
     await ok("copy", inRegistry, "oci-archive:dry.tar", "--dry-run");
     expect(existsSync(join(served.home, "dry.tar"))).toBe(false);

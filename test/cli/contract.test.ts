@@ -47,6 +47,23 @@ describe("diff", () => {
     await succeeds("diff", `${repository}:v2`, `${repository}:v1`, "--exit-code");
   });
 
+  it("says which of two files is no module", async () => {
+    await writeFile(join(served.home, "notwasm.wasm"), "no module");
+    for (const words of [
+      ["v1.wasm", "notwasm.wasm"],
+      ["notwasm.wasm", "v1.wasm"],
+    ]) {
+      const { status, stdout, stderr } = await served.run(["diff", ...words]);
+      expect([status, stdout]).toEqual([7, ""]);
+      expect(stderr).toMatch(/error: notwasm\.wasm: not a valid Wasm binary: /);
+    }
+    const pushed = await served.run(["push", "notwasm.wasm", `${repository}:none`, "--sign"]);
+    expect([pushed.status, pushed.stdout]).toEqual([7, ""]);
+    expect(pushed.stderr).toContain("error: notwasm.wasm: not a valid Wasm binary: ");
+    expect((await served.run(["list", repository])).stdout).not.toContain("none");
+    await succeeds("diff", "v1.wasm", "v2.wasm");
+  });
+
   it("compares files function by function, and keeps a module's names from the terminal", async () => {
     const text = await succeeds("diff", "old.wasm", "new.wasm");
     expect(text).toContain("+ imports wasi_snapshot_preview1 sock_open");

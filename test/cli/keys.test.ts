@@ -55,6 +55,26 @@ describe("key", () => {
     expect(stdout).toMatch(/^-----BEGIN PUBLIC KEY-----\n[A-Za-z0-9+/=\n]+-----END PUBLIC KEY-----\n$/);
   });
 
+  it("shows the names that trust data has for keys, once they are opened", async () => {
+    const made = await key(["generate", "--role", "alice", "--format", "json"], {
+      WASM_TO_OCI_PASSPHRASE: "first-one",
+    });
+    const { id, fingerprint } = JSON.parse(made.stdout) as { id: string; fingerprint: string };
+    const open = { WASM_TO_OCI_PASSPHRASE: "first-one" };
+    const listed = await key(["list", "--fingerprints", "--format", "json"], open);
+    const { keys } = JSON.parse(listed.stdout) as { keys: { tufKeyId: string }[] };
+    expect(keys).toEqual([expect.objectContaining({ id, fingerprint, role: "alice" })]);
+    expect(keys[0]!.tufKeyId).toMatch(/^[0-9a-f]{64}$/);
+    expect([id, fingerprint]).not.toContain(keys[0]!.tufKeyId);
+    const { stdout } = await key(["list", "--fingerprints"], open);
+    expect(stdout).toContain(`fingerprint  ${fingerprint}\n`);
+    expect(stdout).toContain(`TUF key id   ${keys[0]!.tufKeyId}\n`);
+    const wrong = await key(["list", "--fingerprints"], { WASM_TO_OCI_PASSPHRASE: "another-one" });
+    expect([wrong.status, wrong.stdout]).toEqual([4, ""]);
+    expect(wrong.stderr).toContain("passphrase");
+    expect((await key(["list"])).stdout).toContain(id);
+  });
+
   it.each([
     "WASM_TO_OCI_TARGETS_PASSPHRASE",
     "WASM_TO_OCI_PASSPHRASE",

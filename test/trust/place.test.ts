@@ -97,6 +97,7 @@ describe("placeOf", () => {
   it("says the flags that name the place again", () => {
     expect(placeFlags({ kind: "notary", server: "https://n.example" })).toBe("--server https://n.example");
     expect(placeFlags({ kind: "oci" })).toBe("--trust oci:");
+    expect(placeFlags({ kind: "tuf", location: "/srv/my trust$HOME" })).toBe("--trust '/srv/my trust$HOME'");
   });
 });
 

@@ -1,3 +1,4 @@
+import { shellWord } from "../../base/shell-word.ts";
 import { UsageError } from "../../base/errors.ts";
 import {
   refuseOptions,
@@ -111,7 +112,7 @@ async function delegateTuf(context: Context, reached: Reached, { role, keys }: A
   const bare = paths.find((path) => !path.endsWith("/"));
   if (bare !== undefined) {
     throw new UsageError("USAGE", `--path ${bare} must end with a slash`, {
-      hint: `Write --path ${bare}/ for names below it, or --pattern '${bare}*' for names that begin so`,
+      hint: `Write --path ${shellWord(`${bare}/`)} for names below it, or --pattern ${shellWord(`${bare}*`)} for names that begin so`,
     });
   }
   const { collection, reach, session } = reached;

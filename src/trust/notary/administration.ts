@@ -1,4 +1,5 @@
 /** What the holders of a Notary collection's keys can do with it, besides signing targets. */
+import { shellWord } from "../../base/shell-word.ts";
 import { errorCode, TrustError } from "../../base/errors.ts";
 import { DEFAULT_RETRY } from "../../base/retry.ts";
 import { NotaryApi } from "../../notary/api.ts";
@@ -289,7 +290,7 @@ export class NotaryAdministration implements Administration {
       if (await canSign(role, draft, this.keys, new Set(gone))) changes.push({ action: "witness", role });
       else
         warnings.push(
-          `what the removed keys had signed as ${role} counts no longer: one of its other signers must run \`wasm-to-oci trust repair --role ${role}\``,
+          `what the removed keys had signed as ${role} counts no longer: one of its other signers must run \`wasm-to-oci trust repair --role ${shellWord(role)}\``,
         );
     }
     return changes;
