@@ -1,15 +1,17 @@
 /** Imports of Notary collections, as `import notary` and `import docker-trust` share them. */
 import { UsageError } from "../base/errors.ts";
-import { importNotary, type ImportReport } from "../import-notary.ts";
+import { importNotary, type ImportNotaryOptions, type ImportReport } from "../import-notary.ts";
 import type { KeyStore } from "../keys/key-store.ts";
 import { openKeyDir } from "../node/key-dir.ts";
 import { readStoredNotary } from "../node/stored-notary.ts";
 import { repositoryName, taggedReference } from "../oci/tagged-reference.ts";
-import { defaultCollection, formatPlace, prefixIn } from "../trust/place.ts";
+import { defaultCollection, placeFlags, prefixIn } from "../trust/place.ts";
+import type { KeyChoice } from "../trust/key-choice.ts";
 import type { PinnedSource } from "../trust/pins.ts";
 import type { Context } from "./command.ts";
 import { findKey } from "./key-directory.ts";
-import { choice, flag, nonEmpty, value, type OptionValues } from "./options.ts";
+import { newKeyOptions, readKeyChoice, splitAssignment } from "./key-choice-option.ts";
+import { choice, flag, integer, list, nonEmpty, value, type OptionValues } from "./options.ts";
 import { passphrases } from "./passphrases.ts";
 import { sayNotes } from "./reports.ts";
 import { withSession, type Session } from "./session.ts";
@@ -36,6 +38,11 @@ export const importOptions = {
   }),
   acceptExpired: flag("--accept-expired", "take the collection over as it was, though its signatures have expired"),
   ...creatingOptions,
+  rootKeys: list("--key root=KEY", "a key of the new root: `new`, or the id of one that is here", ofRoot),
+  threshold: value("--threshold root=N", "how many of these must sign (default: 1)", (text) =>
+    integer(1, 64)(ofRoot(text)),
+  ),
+  ...newKeyOptions,
   ...placeOptions,
   ...registryOptions,
   ...directoryOptions,
@@ -79,15 +86,23 @@ export async function importOne(
       keyStore: session.keys,
       oldKeys,
       passphrases: passphrases(context),
-      rootKeyId: options.rootKey === undefined ? undefined : await rootKeyId([session.keys, oldKeys], options.rootKey),
+      ...(await chosenRoot([session.keys, oldKeys], options)),
       now: context.now,
       registry: session.registry,
       repository: reference,
       signal: context.signal,
     });
     const fingerprints = imported.rootKeys.map(({ fingerprint }) => fingerprint);
-    const pin = { pattern: repository, collection, source: place, pin: { fingerprints }, firstUse: false };
-    await session.pins.put({ ...pin, added: context.now() });
+    const { rootThreshold: threshold } = imported;
+    const pin = { fingerprints, ...(threshold > 1 ? { threshold } : {}) };
+    await session.pins.put({
+      pattern: repository,
+      collection,
+      source: place,
+      pin,
+      firstUse: false,
+      added: context.now(),
+    });
     sayImported(context, imported, repository, place);
     return imported;
   });
@@ -116,17 +131,57 @@ async function keysOf(session: Session, from: ImportSource, keys: string | undef
   return (await own.list()).length > 0 ? own : session.keys;
 }
 
-async function rootKeyId(stores: readonly KeyStore[], prefix: string): Promise<string> {
-  for (const store of stores) {
-    const found = (await store.list()).some(({ id }) => id.startsWith(prefix));
-    if (found) return (await findKey(store, prefix)).id;
+/** Reads `root=VALUE`: the keys of other roles come along with the old collection. @throws {UsageError} USAGE */
+function ofRoot(text: string): string {
+  const { names, value: chosen } = splitAssignment(text);
+  if (names.length === 1 && names[0] === "root") return chosen;
+  throw new UsageError("USAGE", `${JSON.stringify(text)}: the keys of other roles come from the old collection`, {
+    hint: "Write root=…; change other roles afterwards, with `wasm-to-oci trust rotate` and `trust threshold`",
+  });
+}
+
+/** Whose the new root will be. @throws {UsageError} USAGE @throws {TrustError} KEY_MISSING */
+async function chosenRoot(
+  stores: readonly [KeyStore, ...KeyStore[]],
+  { rootKey, rootKeys, threshold, algorithm }: ImportOptions,
+): Promise<Pick<ImportNotaryOptions, "root" | "rootKeyId">> {
+  const named = rootKey === undefined ? undefined : await storeWith(stores, rootKey);
+  const one = named && (await findKey(named, rootKey!)).id;
+  if (rootKeys.length === 0 && threshold === undefined) return { rootKeyId: one };
+  const keys: KeyChoice[] = one === undefined ? [] : [{ kind: "stored", id: one }];
+  for (const text of rootKeys) keys.push(...(await readKeyChoice(await storeWith(stores, text), text, algorithm)));
+  if (keys.some(({ kind }) => kind === "public")) {
+    throw new UsageError(
+      "USAGE",
+      "the collection appears at once, so every key of its root has to be here to sign it",
+      {
+        hint: "Give others their say afterwards: `wasm-to-oci trust threshold REPOSITORY root N --add PEM --stage`",
+      },
+    );
   }
-  return (await findKey(stores[0]!, prefix)).id;
+  if ((threshold ?? 1) > keys.length) {
+    throw new UsageError(
+      "USAGE",
+      `--threshold root=${threshold} needs as many root keys, and ${keys.length} are named`,
+      {
+        hint: "Name each with --key root=KEY",
+      },
+    );
+  }
+  return { root: { keys, threshold } };
+}
+
+/** The store that has a key of this id, or the first one, which then says that it has none. */
+async function storeWith(stores: readonly [KeyStore, ...KeyStore[]], prefix: string): Promise<KeyStore> {
+  for (const store of stores) {
+    if ((await store.list()).some(({ id }) => id.startsWith(prefix))) return store;
+  }
+  return stores[0];
 }
 
 function sayImported(context: Context, report: ImportReport, repository: string, place: PinnedSource): void {
   const { out } = context;
-  const { gun, collection, rootKeys, handedOverBy, targets, delegations, notes } = report;
+  const { gun, collection, rootKeys, rootThreshold, handedOverBy, targets, delegations, notes } = report;
   sayNotes(context, notes);
   const count = (signs: ImportReport["targets"][number]["signs"]): number =>
     targets.filter((target) => target.signs === signs).length;
@@ -134,8 +189,8 @@ function sayImported(context: Context, report: ImportReport, repository: string,
   out.info(
     `Names of manifests: ${count("manifest")}, of modules: ${count("module")}, of other things: ${count("other")}, not looked up: ${count("unknown")}`,
   );
-  out.info(`New root key fingerprint ${rootKeys.map(({ fingerprint }) => fingerprint).join(", ")}`);
+  const of = rootKeys.length === 1 ? "" : `, ${rootThreshold} of ${rootKeys.length}`;
+  out.info(`New root key fingerprint${of} ${rootKeys.map(({ fingerprint }) => fingerprint).join(", ")}`);
   out.info(`Handed over by ${handedOverBy.join(", ")}`);
-  const where = place.kind === "notary" ? place.server : formatPlace(place);
-  out.info(`Consumers follow with: wasm-to-oci trust pin ${repository} --update --trust ${where}`);
+  out.info(`Consumers follow with: wasm-to-oci trust pin ${repository} --update ${placeFlags(place)}`);
 }

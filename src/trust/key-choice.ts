@@ -27,11 +27,13 @@ const PLAIN_ROLES: ReadonlySet<string> = new Set(["root", "targets", "snapshot",
 export class ChosenKeys {
   private readonly store: KeyStore;
   private readonly passphrases: PassphraseProvider;
-  private readonly made: string[] = [];
+  private readonly made: string[];
 
-  constructor(store: KeyStore, passphrases: PassphraseProvider) {
+  /** @param made receives the ids of keys that were made, for those who take them back themselves */
+  constructor(store: KeyStore, passphrases: PassphraseProvider, made: string[] = []) {
     this.store = store;
     this.passphrases = passphrases;
+    this.made = made;
   }
 
   /** @throws {TrustError} KEY_MISSING where there is no such key here */

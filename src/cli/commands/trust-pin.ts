@@ -1,5 +1,6 @@
 import { utf8Encode } from "../../base/bytes.ts";
 import { TrustError, UsageError } from "../../base/errors.ts";
+import { shellWord } from "../../base/shell-word.ts";
 import { parseGun } from "../../notary/gun.ts";
 import { parseReference } from "../../oci/reference.ts";
 import { repositoryName } from "../../oci/tagged-reference.ts";
@@ -151,7 +152,7 @@ async function adoptedPin(
   if (collection.includes(REST)) return pin;
   if (named !== undefined && named !== collection) {
     throw new TrustError("COLLECTION_MISMATCH", `${path} is a root of ${JSON.stringify(named)}, not of ${collection}`, {
-      hint: `If that is the collection that is meant: --collection ${named}`,
+      hint: `If that is the collection that is meant: --collection ${shellWord(named)}`,
       details: { expected: collection, got: named },
     });
   }
@@ -197,9 +198,10 @@ async function updatedPin(
   const moved = movedTo(session, entry, collection);
   const source = opened(session, moved.source, pattern);
   const seen = await source.open(moved.collection, { pin: entry.pin, firstUse: "refuse", signal: context.signal });
-  const { threshold = 1 } = entry.pin;
-  const fingerprints = seen.rootKeys.map((key) => key.fingerprint);
-  const pin = { fingerprints, ...(threshold > 1 ? { threshold: Math.min(threshold, fingerprints.length) } : {}) };
+  const own = pinOf(seen); // as many keys as the root itself wants, or the pin did
+  const { fingerprints = [] } = own;
+  const threshold = Math.min(Math.max(own.threshold ?? 1, entry.pin.threshold ?? 1), fingerprints.length);
+  const pin = { fingerprints, ...(threshold > 1 ? { threshold } : {}) };
   return { ...entry, ...moved, pin, added: context.now() };
 }
 

@@ -11,9 +11,11 @@ import type { SearchOrder } from "../../notary/lookup.ts";
 import type { ResolvedKey } from "../../notary/public-keys.ts";
 import type { NotaryState } from "../../notary/state.ts";
 import type { TufChange } from "../../tuf/changes.ts";
+import type { NewRole } from "../../tuf/create.ts";
 import { tufKeyOf, type TufKey } from "../../tuf/keys.ts";
 import { HANDOVER_FIELD, signHandover } from "./handover.ts";
 import { planImport, type ImportedDelegation, type ImportedTarget, type ImportPlan } from "./plan.ts";
+import { ChosenKeys, type KeyChoice } from "../key-choice.ts";
 import { newRoleKey } from "../new-role-keys.ts";
 import type { Note } from "../report.ts";
 import type { KeyReport } from "../source.ts";
@@ -35,8 +37,17 @@ export interface ImportCollectionOptions {
   readonly passphrases: PassphraseProvider;
   /** Canonical id of the new root key; one that is there already, or a new one, but not the old one, unless told. */
   readonly rootKeyId?: string | undefined;
+  /** The keys of the new root role, instead of one. All must be at hand: each signs, to show that it exists. */
+  readonly root?: NewRootRole | undefined;
   readonly now: Clock;
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Who is to hold the new root. */
+export interface NewRootRole {
+  readonly keys: readonly KeyChoice[];
+  /** How many of them must sign; 1 unless told. */
+  readonly threshold?: number | undefined;
 }
 
 export interface ImportedCollection {
@@ -44,6 +55,8 @@ export interface ImportedCollection {
   readonly collection: string;
   /** Of the new collection. */
   readonly rootKeys: readonly KeyReport[];
+  /** How many of them must sign. */
+  readonly rootThreshold: number;
   /** Fingerprints of the old root keys that signed the hand-over. */
   readonly handedOverBy: readonly string[];
   readonly targets: readonly (ImportedTarget & { readonly role: string })[];
@@ -56,7 +69,9 @@ export interface ImportedCollection {
 /**
  * Imports a collection.
  *
- * @throws {TrustError} KEY_MISSING where the old root keys are not at hand, KEY_PASSPHRASE, TRUST_EXISTS, …
+ * @throws {TrustError} KEY_MISSING where the old root keys, or some of the new ones, are not at hand; KEY_PASSPHRASE,
+ *   TRUST_EXISTS, …
+ * @throws {UsageError} USAGE for more signatures than there are root keys
  */
 export async function importCollection(options: ImportCollectionOptions): Promise<ImportedCollection> {
   const plan = planImport(options.state, options.order);
@@ -72,15 +87,17 @@ export async function importCollection(options: ImportCollectionOptions): Promis
 }
 
 async function build(
-  { collection, publisher, now, signal }: ImportCollectionOptions,
+  { collection, publisher, root, now, signal }: ImportCollectionOptions,
   plan: ImportPlan,
   oldRoot: readonly Signer[],
   keys: BroughtKeys,
 ): Promise<ImportedCollection> {
   const notes = [...plan.notes];
-  const rootKey = await keys.newRoot();
-  const fingerprint = (await rootKey.publicKey?.fingerprint()) ?? "";
-  const statement = { from: plan.gun, to: collection, rootKeys: [fingerprint], threshold: 1, created: now() };
+  const rootRole = { keys: await keys.newRoot(), threshold: root?.threshold ?? 1 };
+  const rootKeys = await Promise.all(rootRole.keys.map(keyReport));
+  const fingerprints = rootKeys.map(({ fingerprint }) => fingerprint).toSorted();
+  const { threshold } = rootRole;
+  const statement = { from: plan.gun, to: collection, rootKeys: fingerprints, threshold, created: now() };
   const handover = await signHandover(statement, oldRoot);
 
   const targetsKeys = await keys.enough(plan.targetsKeys, plan.targetsThreshold);
@@ -89,8 +106,8 @@ async function build(
   const delegations: ImportedDelegation[] = [];
   const changes: TufChange[] = [];
   for (const delegation of plan.delegations) {
-    const { role, oldRole, paths, threshold } = delegation;
-    const own = await keys.enough(delegation.keys, threshold);
+    const { role, oldRole, paths } = delegation;
+    const own = await keys.enough(delegation.keys, delegation.threshold);
     if (own === undefined) {
       const message =
         `the keys of ${oldRole} are not here: what it signed is signed by targets from now on; ` +
@@ -99,7 +116,7 @@ async function build(
       continue;
     }
     delegations.push(delegation);
-    changes.push({ action: "delegate", delegator: "targets", role, keys: own, paths, threshold });
+    changes.push({ action: "delegate", delegator: "targets", role, keys: own, paths, threshold: delegation.threshold });
     changes.push(...["snapshot", "timestamp"].map((online): TufChange => ({ action: "keys", role: online, add: own })));
   }
   const targets = plan.targets.map((target) => {
@@ -111,7 +128,7 @@ async function build(
   }
   const published = await publisher.initWith(
     collection,
-    rolesOf(rootKey, targetsKeys, plan.targetsThreshold),
+    rolesOf(rootRole, targetsKeys, plan.targetsThreshold),
     { changes, extra: { [HANDOVER_FIELD]: handover } },
     { signal },
   );
@@ -119,7 +136,8 @@ async function build(
   return {
     gun: plan.gun,
     collection,
-    rootKeys: [{ keyId: rootKey.id, fingerprint }],
+    rootKeys,
+    rootThreshold: threshold,
     handedOverBy: await Promise.all(oldRoot.map(({ publicKey }) => publicKey.fingerprint())),
     targets,
     delegations: delegations.map(({ role, oldRole }) => ({ role, oldRole })),
@@ -128,9 +146,12 @@ async function build(
   };
 }
 
+async function keyReport(key: TufKey): Promise<KeyReport> {
+  return { keyId: key.id, fingerprint: (await key.publicKey?.fingerprint()) ?? "" };
+}
+
 /** Whoever signs targets must be able to publish alone, so that those keys sign snapshot and timestamp as well. */
-function rolesOf(rootKey: TufKey, targetsKeys: readonly TufKey[] | undefined, threshold: number): NewTufRoles {
-  const root = { keys: [rootKey] };
+function rolesOf(root: NewRole, targetsKeys: readonly TufKey[] | undefined, threshold: number): NewTufRoles {
   if (targetsKeys === undefined) return { root };
   const online = { keys: targetsKeys };
   return { root, targets: { keys: targetsKeys, threshold }, snapshot: online, timestamp: online };
@@ -165,11 +186,23 @@ class BroughtKeys {
     this.options = options;
   }
 
-  /** The chosen root key, the one that is there already, or a new one; the old one only where it is chosen. */
-  async newRoot(): Promise<TufKey> {
-    const { keyStore, passphrases, rootKeyId, collection, state } = this.options;
-    const { root } = state;
-    const ofOld = new Set(root.metadata.roles.get("root")!.keyIds.map((id) => root.keys.get(id)?.canonicalId));
+  /** The chosen root keys, the one that is there already, or a new one; the old one only where it is chosen. */
+  async newRoot(): Promise<readonly TufKey[]> {
+    const { keyStore, passphrases, collection, root } = this.options;
+    if (root === undefined) return [await this.oneRoot()];
+    const ofOld = this.oldRootIds();
+    await this.bring(root.keys.flatMap((key) => (key.kind === "stored" && ofOld.has(key.id) ? [key.id] : [])));
+    return new ChosenKeys(keyStore, passphrases, this.made).resolve(root.keys, "root", collection);
+  }
+
+  private oldRootIds(): ReadonlySet<string | undefined> {
+    const { root } = this.options.state;
+    return new Set(root.metadata.roles.get("root")!.keyIds.map((id) => root.keys.get(id)?.canonicalId));
+  }
+
+  private async oneRoot(): Promise<TufKey> {
+    const { keyStore, passphrases, rootKeyId, collection } = this.options;
+    const ofOld = this.oldRootIds();
     if (rootKeyId !== undefined && ofOld.has(rootKeyId)) await this.bring([rootKeyId]);
     const held = (await keyStore.list()).filter(({ role, id }) => role === "root" && !ofOld.has(id));
     if (rootKeyId !== undefined || held.length > 0) {

@@ -12,6 +12,7 @@ import {
   type ImportedCollection,
 } from "../../../src/trust/import/collection.ts";
 import { HANDOVER_FIELD, signHandover } from "../../../src/trust/import/handover.ts";
+import type { KeyChoice } from "../../../src/trust/key-choice.ts";
 import type { TufSource } from "../../../src/trust/tuf/source.ts";
 import { tufKeyOf } from "../../../src/tuf/keys.ts";
 import {
@@ -159,6 +160,40 @@ describe("importCollection", () => {
     const root = (await owner.keyStore.list()).find(({ role }) => role === "root");
     const imported = await importTo(destination(), { rootKeyId: root!.id });
     expect(imported.rootKeys[0]!.fingerprint).toBe(await oldFingerprint());
+  });
+
+  it("gives the new root to several people, whom consumers of the old key follow all together", async () => {
+    const there = destination();
+    const carol = await createSigner("carol");
+    const { publicKey } = (await carol.keyStore.open(carol.id, PASSPHRASE))!;
+    await there.keyStore.importPem(await carol.keyStore.exportPem([carol.id]), {}, PASSPHRASE);
+    const keys: KeyChoice[] = [{ kind: "new" }, { kind: "new" }, { kind: "stored", id: carol.id }];
+    const imported = await importTo(there, { root: { keys, threshold: 2 } });
+    expect(imported).toMatchObject({ rootThreshold: 2, rootKeys: expect.objectContaining({ length: 3 }) });
+    const pin = { fingerprints: [await oldFingerprint()] };
+    const opened = await consumer().open(NAME, { firstUse: "refuse", pin });
+    expect(opened.roles[0]).toMatchObject({ role: "root", threshold: 2 });
+    const fingerprints = opened.rootKeys.map(({ fingerprint }) => fingerprint);
+    expect(fingerprints).toEqual(imported.rootKeys.map(({ fingerprint }) => fingerprint));
+    expect(fingerprints).toContain(await publicKey.fingerprint());
+    await consumer().open(NAME, { firstUse: "refuse", pin: { fingerprints, threshold: 2 } });
+    await failure(
+      consumer().open(NAME, { firstUse: "refuse", pin: { fingerprints: ["ab".repeat(32)] } }),
+      "PIN_MISMATCH",
+    );
+    expect((await there.keyStore.list()).filter(({ role }) => role === "root")).toHaveLength(2);
+  });
+
+  it("writes nothing, and keeps no key, where a new root key is not here, or there are not enough", async () => {
+    const there = destination();
+    const carol = await createSigner("carol");
+    const { publicKey } = (await carol.keyStore.open(carol.id, PASSPHRASE))!;
+    const keys: KeyChoice[] = [{ kind: "new" }, { kind: "public", publicKey }];
+    await failure(importTo(there, { root: { keys, threshold: 1 } }), "KEY_MISSING"); // nobody shows that it exists
+    await nothingWritten(there.keyStore);
+    await failure(importTo(there, { root: { keys, threshold: 3 } }), "USAGE");
+    await nothingWritten(there.keyStore);
+    await importTo(there, { root: { keys: [{ kind: "new" }, { kind: "new" }], threshold: 2 } });
   });
 
   it("takes delegations over whose keys are here, each name with the role that answered for it", async () => {
