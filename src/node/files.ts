@@ -127,6 +127,8 @@ class TemporaryOutput implements AtomicOutput {
   private readonly durable: boolean;
   /** Its descriptor, while it is open. */
   private file: number | undefined;
+  /** What another thread does with it at the moment: it may not be closed under its hands, for its number is used again. */
+  private running: Promise<unknown> = Promise.resolve();
   private committed = false;
   /** What was taken and not written yet, in the first so many bytes. */
   private readonly pending = { bytes: new Uint8Array(0), size: 0 };
@@ -176,14 +178,20 @@ class TemporaryOutput implements AtomicOutput {
     const file = this.opened();
     const length = chunk.length - at;
     if (length <= WRITTEN_AT_ONCE) return writeSync(file, chunk, at, length);
-    return (await writeElsewhere(file, chunk, at, length)).bytesWritten;
+    const { bytesWritten } = await this.elsewhere(writeElsewhere(file, chunk, at, length));
+    return bytesWritten;
+  }
+
+  private elsewhere<T>(work: Promise<T>): Promise<T> {
+    this.running = work.catch(() => undefined);
+    return work;
   }
 
   async commit(): Promise<void> {
     try {
       await this.flush();
-      if (this.durable) await sync(this.opened());
-      this.close();
+      if (this.durable) await this.elsewhere(sync(this.opened()));
+      await this.close();
       checkReplaceable(this.path);
       renameSync(this.temporary, this.path);
       this.committed = true;
@@ -196,11 +204,7 @@ class TemporaryOutput implements AtomicOutput {
   async abort(): Promise<void> {
     if (this.committed) return;
     this.committed = true;
-    try {
-      this.close();
-    } catch {
-      // not the error to report here
-    }
+    await this.close().catch(() => undefined); // not the error to report here
     try {
       unlinkSync(this.temporary);
     } catch (error) {
@@ -215,9 +219,10 @@ class TemporaryOutput implements AtomicOutput {
     return this.file;
   }
 
-  private close(): void {
+  private async close(): Promise<void> {
     const { file } = this;
     this.file = undefined;
+    await this.running;
     if (file !== undefined) closeSync(file);
   }
 }

@@ -1,9 +1,13 @@
 import { execFileSync, spawnSync } from "node:child_process";
+import { pbkdf2 } from "node:crypto";
 import {
   chmodSync,
+  closeSync,
+  fstatSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -14,10 +18,13 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { createAtomicOutput, writeFileAtomic } from "../../src/node/files.ts";
 import { bundle, finished, start, withoutRights } from "../support/bundled-script.ts";
 import { codeOf } from "../support/key-fixtures.ts";
+
+const pbkdf2Async = promisify(pbkdf2);
 
 let dir: string;
 let path: string;
@@ -75,6 +82,20 @@ describe("writing", () => {
     expect(readdirSync(dir)).toEqual(["out.wasm"]);
     expect(await codeOf(() => output.write(bytes("more")))).toBe("STORAGE_FAILED");
     expect(await codeOf(() => output.commit())).toBe("STORAGE_FAILED");
+  });
+
+  test("is given up only when nothing writes to it any more, since another file may get its number", async () => {
+    const output = await createAtomicOutput(path);
+    const busy = Array.from({ length: 4 }, () => pbkdf2Async("x", "y", 200_000, 64, "sha512")); // every thread there is
+    const writing = codeOf(() => output.write(new Uint8Array(1024 * 1024)));
+    await new Promise(setImmediate); // the write waits for a thread
+    const given = output.abort();
+    const other = openSync(join(dir, "other"), "w");
+    await Promise.all([...busy, writing, given]);
+    expect(await writing).toBe("no error");
+    expect(fstatSync(other).size).toBe(0);
+    closeSync(other);
+    expect(readdirSync(dir)).toEqual(["other"]);
   });
 
   test("leaves the old file when the stream breaks, and passes its error on", async () => {
