@@ -46,14 +46,7 @@ export class Workflow {
   private async updateRoot(anchor: Bytes): Promise<void> {
     const { set, io } = this;
     await set.startFrom(anchor);
-    for (let stored = await this.nextStoredRoot(); stored !== undefined; stored = await this.nextStoredRoot()) {
-      const bytes = stored;
-      const followed = await ignoringFaults(async () => {
-        await set.advanceRoot(bytes, "cache");
-        return true;
-      });
-      if (followed === undefined) break; // damaged or another repository's: the repository has the last word
-    }
+    await this.followStoredRoots();
     if (io.online) {
       await this.followRoots();
       if (set.root.from === "cache") await this.keepKnownRoot();
@@ -68,8 +61,16 @@ export class Workflow {
     if (kept === undefined || !equalBytes(kept, bytes)) this.io.keepRoot(signed.version, bytes);
   }
 
-  private nextStoredRoot(): Promise<Bytes | undefined> {
-    return this.io.store.readRoot(this.set.root.document.signed.version + 1);
+  /** One that is damaged, or another repository's, ends them: the repository has the last word. */
+  private async followStoredRoots(): Promise<void> {
+    const { set, io } = this;
+    for (;;) {
+      const version = set.root.document.signed.version + 1;
+      const stored = await io.store.readRoot(version);
+      if (stored === undefined) return;
+      await ignoringFaults(() => set.advanceRoot(stored, "cache"));
+      if (set.root.document.signed.version !== version) return;
+    }
   }
 
   private async followRoots(): Promise<void> {
