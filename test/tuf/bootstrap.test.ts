@@ -10,13 +10,17 @@ describe("finding a root to start from", () => {
   it("gives the first one that is accepted, each having been shown once", async () => {
     const repository = await TufSimulator.create();
     for (let i = 0; i < 3; i++) await repository.publishRoot();
-    const shown: number[] = [];
+    const shown: [number, string][] = [];
     const found = await findAnchor({
       repository: repository.repository,
-      accepts: async ({ document }) => shown.push(document.signed.version) === 3,
+      accepts: async ({ document, from }) => shown.push([document.signed.version, from]) === 3,
     });
     expect(found).toEqual({ anchor: repository.files.get("3.root.json") });
-    expect(shown).toEqual([1, 2, 3]);
+    expect(shown).toEqual([
+      [1, "cache"],
+      [2, "network"],
+      [3, "network"],
+    ]);
     expect(repository.requests).toEqual(["1.root.json", "2.root.json", "3.root.json"]);
   });
 
