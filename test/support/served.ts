@@ -25,12 +25,12 @@ export interface Served {
 
 export const PASSPHRASE = "canary-passphrase-4711";
 
-/** Starts `serve` on free ports and waits until it says that it serves. */
-export async function startServed(): Promise<Served> {
+/** Starts `serve` on free ports and waits until it says that it serves. @param options more of its options */
+export async function startServed(options: readonly string[] = []): Promise<Served> {
   const home = await mkdtemp(join(tmpdir(), "wasm-to-oci-cli-"));
   const child = spawn(
     process.execPath,
-    [CLI, "serve", "--registry-port", "0", "--trust-port", "0", "--format", "json"],
+    [CLI, "serve", "--registry-port", "0", "--trust-port", "0", "--format", "json", ...options],
     { env: { PATH: process.env["PATH"] ?? "", HOME: home }, stdio: ["ignore", "pipe", "pipe"] },
   );
   let log = "";

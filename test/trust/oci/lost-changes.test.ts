@@ -93,7 +93,7 @@ describe("a change of delegations in a registry", () => {
       if (isFirst && isMove(request)) {
         isFirst = false;
         bob.go();
-        while ((await names()).includes("v1") === false) await new Promise((resolve) => setTimeout(resolve, 20));
+        while (!(await names()).includes("v1")) await new Promise((resolve) => setTimeout(resolve, 20));
       }
       return response;
     };
