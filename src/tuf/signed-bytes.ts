@@ -17,7 +17,7 @@ export function canonicalSigned(signed: JsonObject): Bytes {
 export function canonicalSignedWith(signed: JsonObject, member: "meta" | "targets", form: string): Bytes {
   const part = (belongs: (key: string) => boolean): string => {
     const members = Object.create(null) as JsonObject;
-    for (const key of Object.keys(signed)) if (key !== member && belongs(key)) members[key] = signed[key]!;
+    for (const key of Object.keys(signed)) if (belongs(key)) members[key] = signed[key]!;
     return canonicalJson(members).slice(1, -1);
   };
   // ASCII sorts alike by UTF-16 and by UTF-8, and every document has members on both sides: _type and version
