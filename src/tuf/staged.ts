@@ -9,6 +9,7 @@ import { formatFault, JsonCursor } from "../base/json-cursor.ts";
 import { parseJson } from "../base/json.ts";
 import { checkPending } from "./check-pending.ts";
 import { diffDocuments, type Difference } from "./diff.ts";
+import { ignoringFaults } from "./document-io.ts";
 import { TufDraft } from "./draft.ts";
 import { applyChanges } from "./editor.ts";
 import { decodeMetadata } from "./metadata.ts";
@@ -179,11 +180,9 @@ async function withAdded(
 ): Promise<Staged> {
   const given: SignatureSet[] = [];
   for (const bytes of (await signatures?.read(await digestOf({ pending, reset }))) ?? []) {
-    try {
-      given.push(decodeSignatures(bytes));
-    } catch (error) {
-      if (!(error instanceof FormatError)) throw error; // what somebody else has put there keeps nobody from signing
-    }
+    // what somebody else has put there keeps nobody from signing
+    const set = await ignoringFaults(async () => decodeSignatures(bytes));
+    if (set !== undefined) given.push(set);
   }
   return given.length === 0 ? { pending, reset } : { pending: await withSignatures(base, pending, given), reset };
 }

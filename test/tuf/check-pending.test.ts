@@ -257,6 +257,14 @@ describe("delegations", () => {
     }
   });
 
+  it("are checked in a new collection", () => {
+    const first: Root = { ...root, version: 1, expires: LATER };
+    const over_ = (list: Delegations) => check(undefined, { root: first, targets: targets(1, { delegations: list }) });
+    expect(over_(delegations([role("team")]))).not.toThrow();
+    expect(over_(delegations([role("team", { threshold: 2 })]))).toThrow(usage("team cannot need 2"));
+    expect(over_(binsOf({ threshold: 2 }))).toThrow(usage("bin-* cannot need 2"));
+  });
+
   it("may stay as other tools have published them, also when they are read anew, and change beside it", () => {
     const { paths: _, ...hashed } = role("hashed", { keyIds: ["odd"] });
     const foreign = [
