@@ -184,7 +184,7 @@ describe("a TUF source that publishes", () => {
     expect(await trust.readAnchor(key)).toBeUndefined();
     await ben.publisher.status(COLLECTION, ACCEPT);
     expect(await trust.readAnchor(key)).toEqual(
-      ownBytes(await readFile(join(dir, "repository", "metadata", "1.root.json"))),
+      new Uint8Array(await readFile(join(dir, "repository", "metadata", "1.root.json"))),
     );
   });
 
