@@ -155,7 +155,7 @@ describe("an expiry", () => {
 });
 
 describe("root", () => {
-  const with_ = (name: string, more: object, extra: Partial<Root> = {}): Root => ({
+  const changedRoot = (name: string, more: object, extra: Partial<Root> = {}): Root => ({
     ...root,
     version: 2,
     expires: LATER,
@@ -164,7 +164,7 @@ describe("root", () => {
   });
 
   it("does not turn consistent snapshots off", () => {
-    const off = { ...with_("root", {}), consistentSnapshot: false };
+    const off = { ...changedRoot("root", {}), consistentSnapshot: false };
     expect(check(published({}), { root: off })).toThrow(usage("would turn consistent snapshots off"));
     expect(check(published({}), { root: off })).toThrow(
       expect.objectContaining({ hint: expect.stringContaining("half-written") }),
@@ -174,22 +174,31 @@ describe("root", () => {
   it("has roles that can be signed for, where something about them is new", () => {
     const keyIds = [rig.targets.key.id, "odd"];
     const keys = new Map(root.keys).set("odd", odd);
-    expect(check(published({}), { root: with_("targets", { threshold: 2 }) })).toThrow(usage("targets cannot need 2"));
-    expect(check(published({}), { root: with_("targets", { keyIds }, { keys }) })).toThrow(
+    expect(check(published({}), { root: changedRoot("targets", { threshold: 2 }) })).toThrow(
+      usage("targets cannot need 2"),
+    );
+    expect(check(published({}), { root: changedRoot("targets", { keyIds }, { keys }) })).toThrow(
       usage("targets has the key odd"),
     );
-    expect(check(published({}), { root: with_("targets", {}, { keys: new Map() }) })).toThrow(
+    expect(check(published({}), { root: changedRoot("targets", {}, { keys: new Map() }) })).toThrow(
       usage("which no client could"),
     );
-    expect(check(undefined, { root: { ...with_("targets", { keyIds }, { keys }), version: 1 } })).toThrow(usage("odd"));
+    expect(check(undefined, { root: { ...changedRoot("targets", { keyIds }, { keys }), version: 1 } })).toThrow(
+      usage("odd"),
+    );
     // another key under an id that was there
     const swapped = new Map(root.keys).set(rig.targets.key.id, unknown(rig.targets.key.id));
-    expect(check(published({}), { root: with_("root", {}, { keys: swapped }) })).toThrow(usage("targets has the key"));
+    expect(check(published({}), { root: changedRoot("root", {}, { keys: swapped }) })).toThrow(
+      usage("targets has the key"),
+    );
   });
 
   it("may keep what other tools have published, also when it is read anew, and change beside it", () => {
     const keyIds = [rig.targets.key.id, "odd"];
-    const before: Root = { ...with_("targets", { keyIds }, { keys: new Map(root.keys).set("odd", odd) }), version: 1 };
+    const before: Root = {
+      ...changedRoot("targets", { keyIds }, { keys: new Map(root.keys).set("odd", odd) }),
+      version: 1,
+    };
     const next: Root = { ...before, version: 2, roles: new Map(before.roles) };
     for (const document of [next, again(next)]) expect(check(published({}, before), { root: document })).not.toThrow();
     const keys = new Map(before.keys).set(bob.key.id, bob.key);
@@ -259,10 +268,11 @@ describe("delegations", () => {
 
   it("are checked in a new collection", () => {
     const first: Root = { ...root, version: 1, expires: LATER };
-    const over_ = (list: Delegations) => check(undefined, { root: first, targets: targets(1, { delegations: list }) });
-    expect(over_(delegations([role("team")]))).not.toThrow();
-    expect(over_(delegations([role("team", { threshold: 2 })]))).toThrow(usage("team cannot need 2"));
-    expect(over_(binsOf({ threshold: 2 }))).toThrow(usage("bin-* cannot need 2"));
+    const founding = (list: Delegations) =>
+      check(undefined, { root: first, targets: targets(1, { delegations: list }) });
+    expect(founding(delegations([role("team")]))).not.toThrow();
+    expect(founding(delegations([role("team", { threshold: 2 })]))).toThrow(usage("team cannot need 2"));
+    expect(founding(binsOf({ threshold: 2 }))).toThrow(usage("bin-* cannot need 2"));
   });
 
   it("may stay as other tools have published them, also when they are read anew, and change beside it", () => {
