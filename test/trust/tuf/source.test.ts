@@ -197,6 +197,24 @@ describe("the root that trust begins with", () => {
     }
   });
 
+  it("is none where two pins are of the time before and after a rotation, and nothing is known here that leads on", async () => {
+    const repository = await honest();
+    const old = { fingerprints: [await fingerprint(repository)] };
+    await repository.rotate("root");
+    await repository.publishRoot();
+    const young = { fingerprints: [await fingerprint(repository)] };
+    const either = { fingerprints: [...old.fingerprints, ...young.fingerprints] };
+    const open = (pin: Pin, trust = openTufTrustDir(newDir())) =>
+      source(repository, { trust }).open("acme/app", { ...refuse, pin });
+    const trust = openTufTrustDir(newDir());
+    await expect(open(combinePins(old, young)!, trust)).rejects.toMatchObject({ code: "PIN_MISMATCH" });
+    const key = { location: repository.repository.location, collection: "acme/app" };
+    expect(await trust.readAnchor(key)).toBeUndefined();
+    for (const pin of [old, young, either, combinePins(either, young)!]) await expect(open(pin)).resolves.toBeDefined();
+    await open(old, trust); // by one of them alone, or by one list of both, it is known and both hold
+    await expect(open(combinePins(old, young)!, trust)).resolves.toBeDefined();
+  });
+
   it("answers for the collection that it names, and for no other", async () => {
     const repository = await honest();
     repository.root.extra = { [COLLECTION_FIELD]: "acme/app" };
