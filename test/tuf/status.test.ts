@@ -113,6 +113,35 @@ describe("the status of a collection", () => {
     expect(of("bin-0")).toMatchObject({ paths: undefined, threshold: 1 });
   });
 
+  it("lists a key of a kind that we do not know as one that nobody holds", async () => {
+    const repository = await TufSimulator.create();
+    const json = { keytype: "new", scheme: "new", keyval: { public: "?" } };
+    const odd = new TufKey("odd", { keytype: "new", scheme: "new", text: "?" }, json);
+    const targets = repository.root.roles.get("targets")!;
+    repository.root.keys = new Map([...repository.root.keys, ["odd", odd]]);
+    const keyIds = [...targets.keyIds, "odd", "listed nowhere"];
+    repository.root.roles = new Map([...repository.root.roles, ["targets", { ...targets, keyIds }]]);
+    await repository.publishRoot();
+    const { of } = await statusAt(repository, LATER, repository.signers.get("targets"));
+    expect(of("targets").keys).toMatchObject([
+      { held: true, fingerprint: expect.stringMatching(/^[0-9a-f]{64}$/) },
+      { keyId: "odd", held: false, fingerprint: undefined },
+    ]);
+  });
+
+  it("says that nobody can sign a role whose delegator cannot be used", async () => {
+    const repository = await TufSimulator.create();
+    await repository.delegate("targets", "team");
+    await repository.delegate("targets", "other");
+    await repository.delegate("team", "orphan");
+    await repository.delegate("other", "team", { pairs: [await newPair()] }); // so that nobody can rely on team
+    await repository.publish("orphan", "team", "other", "targets");
+    const { of } = await statusAt(repository, LATER, [...repository.signers.values()].flat());
+    expect(of("team").fault).toBeDefined();
+    expect(of("orphan")).toMatchObject({ version: 2, signable: false, threshold: 0, keys: [], paths: undefined });
+    expect(of("other")).toMatchObject({ signable: true, threshold: 1 });
+  });
+
   it("says why a role's document cannot be used, and who may sign it", async () => {
     const repository = await TufSimulator.create();
     await repository.delegate("targets", "team", { paths: ["team/*"] });
