@@ -42,6 +42,7 @@ describe("periods", () => {
     expect(periodsOf("targets", root, undefined)).toEqual({ expiry: 365, signing: 60 });
     const silent = { roles: new Map(), extra: {} } as unknown as Root;
     expect(periodsOf("timestamp", silent, undefined)).toEqual({ expiry: 30, signing: 10 });
+    expect(statedRenewal(silent, documents("timestamp", both).signed)).toBeUndefined();
   });
 
   it("end early enough where only the expiry is said", () => {
