@@ -159,7 +159,9 @@ export class CollectionKeeper {
     }
     await keepAnchor(trust, this.collectionKey, found.anchor);
     const { signed } = decodeMetadata(found.anchor, "root");
-    const fields = { repository, collection: collectionOf(signed), version: signed.version };
+    const rootKeys = signed.roles.get("root")?.keyIds.flatMap((id) => signed.keys.get(id)?.publicKey ?? []) ?? [];
+    const keys = (await Promise.all(rootKeys.map((key) => key.fingerprint()))).join(", ");
+    const fields = { repository, collection: collectionOf(signed), version: signed.version, rootKeys: keys };
     log.warn(fields, fingerprints.length === 0 ? "trusts this root, the first one seen" : "trusts this root");
     return found.anchor;
   }

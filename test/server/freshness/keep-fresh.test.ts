@@ -127,6 +127,11 @@ describe("a server that keeps timestamps fresh", () => {
 
   test("signs again when it is due, and not before; each time once", async () => {
     await list("timestamp");
+    const [root] = (await owner.source.open(COLLECTION, REFUSE)).rootKeys;
+    expect(log.warn).toHaveBeenCalledWith(
+      { repository: "acme/app", collection: COLLECTION, version: 2, rootKeys: root!.fingerprint },
+      "trusts this root, the first one seen",
+    );
     const before = await tag();
     now = new Date(START.getTime() + 19 * DAY);
     await look();
