@@ -16,7 +16,7 @@ import type { Contract } from "./trust/contract/contract.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
 import type { Pin } from "./trust/pin.ts";
 import type { Check, Note, Verified } from "./trust/report.ts";
-import { chooseTarget, trustChecks, trustNotes } from "./trust/resolve.ts";
+import { chooseTarget, knowledgeNotes, trustChecks, trustNotes } from "./trust/resolve.ts";
 import { checkTargetRules } from "./trust/policy/rules.ts";
 import type { KeyReport, RoleReport, SignedTarget, TrustedCollection, TrustSource } from "./trust/source.ts";
 import { readBinding } from "./trust/target-custom.ts";
@@ -197,7 +197,7 @@ class Draft {
 
   open(collection: TrustedCollection, now: Date): void {
     this.collection = collection;
-    this.notes = trustNotes(collection, now);
+    this.notes = [...trustNotes(collection, now), ...knowledgeNotes(this.trust, collection)];
   }
 
   sign(target: SignedTarget): void {

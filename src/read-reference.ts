@@ -14,7 +14,7 @@ import { bindTarget } from "./trust/binding.ts";
 import { fullContract, type Contract } from "./trust/contract/contract.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
 import type { Note } from "./trust/report.ts";
-import { chooseTarget, trustNotes } from "./trust/resolve.ts";
+import { chooseTarget, knowledgeNotes, trustNotes } from "./trust/resolve.ts";
 import { readBinding } from "./trust/target-custom.ts";
 import type { WasmInfo } from "./wasm/binary.ts";
 
@@ -77,7 +77,7 @@ export async function readReference(options: ReadReferenceOptions): Promise<Read
   }
   const target = chooseTarget(trust, collection, reference, found);
   const binding = bindTarget(target, found, subject);
-  const notes = [...trustNotes(collection, runtime.now()), ...binding.notes];
+  const notes = [...trustNotes(collection, runtime.now()), ...knowledgeNotes(trust, collection), ...binding.notes];
   const signed = readBinding(target.custom, target.name)?.contract;
   const { role } = target;
   if (signed !== undefined && options.deep !== true) {

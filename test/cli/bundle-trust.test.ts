@@ -79,7 +79,10 @@ describe("a module from the registry, with trust data from a bundle", () => {
       await ok("verify", "app.wasm", reference, ...BUNDLE, ...knowing(reference));
       const { stdout } = await ok("list", reference.replace(":v1", ""), ...BUNDLE, ...knowing(reference));
       expect(stdout).toMatch(/^v1 +signed /m);
-      expect((await ok("explain", reference, ...BUNDLE, ...knowing(reference))).stdout).toContain("(bundle)");
+      const explained = await ok("explain", reference, ...BUNDLE, ...knowing(reference));
+      expect(explained.stdout).toContain("(bundle)");
+      const compared = await ok("diff", reference, reference, ...BUNDLE, ...knowing(reference));
+      for (const { stderr } of [explained, compared]) expect(stderr).toMatch(/as of 20.*, fresh until 20/);
     }
   });
 
