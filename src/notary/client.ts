@@ -144,7 +144,7 @@ export class NotaryClient {
     try {
       return await verifyCollection(source, this.verifyOptions(collection, options, now, stored));
     } finally {
-      source.close();
+      await source.close();
     }
   }
 

@@ -34,8 +34,8 @@ export interface DocumentSource {
   timestamp(): Promise<SourcedDocument | undefined>;
   /** The document of snapshot or a targets role that has the signed length and hashes. */
   matching(role: string, expected: FileMeta): Promise<SourcedDocument | undefined>;
-  /** Gives up whatever is still under way. */
-  close(): void;
+  /** Gives up whatever is still under way, and returns when nothing is: whoever logs it has the last word before. */
+  close(): Promise<void>;
 }
 
 /**
@@ -50,7 +50,7 @@ export function cachedDocuments(root: Bytes, cached: RoleDocuments): DocumentSou
     rootVersion: async () => undefined,
     timestamp: async () => ({ bytes: cached.get("timestamp") ?? notStored("timestamp"), from: "cache" }),
     matching: async (role, expected) => (await fromCache(cached, role, expected)) ?? notStored(role),
-    close: () => {},
+    close: async () => {},
   };
 }
 
@@ -122,7 +122,10 @@ export function serverDocuments(options: ServerDocumentsOptions): DocumentSource
       });
       return bytes && { bytes, from: "network" };
     },
-    close: () => abort.abort(),
+    close: async () => {
+      abort.abort();
+      await Promise.allSettled(early.values());
+    },
   };
 }
 

@@ -37,6 +37,6 @@ export function versionedDocuments(options: {
       const bytes = await get(`${role}.${hash}.json`, Math.min(expected.length, MAX_DOCUMENT_BYTES));
       return bytes && { bytes, from: "network" };
     },
-    close: () => {},
+    close: async () => {},
   };
 }
