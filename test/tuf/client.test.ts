@@ -41,7 +41,8 @@ describe("refresh", () => {
     await repository.publish("team", "targets");
     const memory = memoryTufStore();
     const reads: string[] = [];
-    const store = { ...memory, read: (role: string) => (reads.push(role), memory.read(role)) };
+    // as a directory does, it gives new bytes each time
+    const store = { ...memory, read: async (role: string) => (reads.push(role), (await memory.read(role))?.slice()) };
     const client = repository.client({ store });
     await client.find("app");
     reads.length = 0;
@@ -218,6 +219,7 @@ describe("a role that the caller trusts instead of root's targets (TAP 13)", () 
     const keys = new Map([[pair.key.id, pair.key]]);
     const client = repository.client({ targetsRole: { name: "mine", role, keys } });
     expect(await client.find("app")).toMatchObject({ role: "mine", file: { length: 4 } });
+    expect(client.topRole).toBe("mine");
     const other = repository.signers.get("targets")![0]!;
     const wrong = new Map([[pair.key.id, other.key]]);
     const refused = repository.client({ targetsRole: { name: "mine", role, keys: wrong } }).refresh();
