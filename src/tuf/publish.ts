@@ -198,9 +198,9 @@ async function readBack(
 ): Promise<PublishedCollection> {
   try {
     const collection = await readBase(access, signal);
-    for (const { file, bytes, role, version } of files) {
-      // among others, all but root may be of a later publish already
-      if (access.store.coordinate !== undefined && role !== "root") continue;
+    // among others, all but root may be of a later publish already
+    const lasting = access.store.coordinate === undefined ? files : files.filter(({ role }) => role === "root");
+    for (const { file, bytes, role, version } of lasting) {
       const { timestamp } = collection;
       // the one file that others replace: a second look at it could show another state than the one just read
       const served =

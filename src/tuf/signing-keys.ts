@@ -23,7 +23,7 @@ export interface SigningKeys {
 
 /** The keys of a key store. */
 export function storedSigningKeys(store: KeyStore, passphrases: PassphraseProvider, location: string): SigningKeys {
-  const opened = new Map<string, Signer>(); // opening one is slow on purpose, and a publish signs several documents
+  const opened = new Map<string, Signer | undefined>(); // opening one is slow on purpose, and a publish signs several documents
   return {
     location,
     holds: async (key) => {
@@ -33,7 +33,7 @@ export function storedSigningKeys(store: KeyStore, passphrases: PassphraseProvid
     open: async (key) => {
       const id = await canonicalKeyId(key);
       const signer = opened.get(id) ?? (await store.open(id, passphrases));
-      if (signer !== undefined) opened.set(id, signer);
+      opened.set(id, signer);
       return signer;
     },
   };
