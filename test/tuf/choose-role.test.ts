@@ -39,8 +39,11 @@ describe("the role to sign a name in", () => {
     await repository.delegate("targets", "a");
     await repository.delegate("a", "b");
     await repository.delegate("b", "a");
-    await repository.publish("a", "b", "targets");
-    expect(await chooseRole(await draftOf(repository), "x", held(repository, "b"))).toBe("b");
+    await repository.delegate("targets", "last");
+    await repository.publish("a", "b", "last", "targets");
+    const draft = await draftOf(repository);
+    expect(await chooseRole(draft, "x", held(repository, "b"))).toBe("b");
+    expect(await chooseRole(draft, "x", held(repository, "last"))).toBe("last");
   });
 
   it("needs the keys that every delegator demands", async () => {
