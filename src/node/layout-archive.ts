@@ -202,8 +202,10 @@ function checkFolder(path: string | undefined, size: number): void {
   if (!known || size !== 0) throw extra(path);
 }
 
+/** An archive ends with two empty blocks, and more of them at most: one that lacks the second was cut short. */
 async function checkTrailer(handle: FileHandle, at: number, length: number): Promise<void> {
   const rest = length - at;
+  if (rest < TAR_BLOCK) throw damaged("its end is missing");
   const bytes = new Uint8Array(Math.min(rest, MAX_TRAILER + 1));
   await fill(handle, bytes, at);
   if (rest > MAX_TRAILER || bytes.some((byte) => byte !== 0)) throw damaged("something follows its end");
