@@ -6,7 +6,7 @@ import { knownKeys, TufDraft } from "../../src/tuf/draft.ts";
 import { decodeMetadata } from "../../src/tuf/metadata.ts";
 import { draftOf, pendingOf } from "../../src/tuf/pending.ts";
 import { loadPublished } from "../../src/tuf/published.ts";
-import { publishPending, readBase } from "../../src/tuf/publish.ts";
+import { publishChanges, publishPending, readBase } from "../../src/tuf/publish.ts";
 import { allDocuments, repairCollection, revocation } from "../../src/tuf/repair.ts";
 import type { MetadataRequest } from "../../src/tuf/repository.ts";
 import { openSigningKeys } from "../../src/tuf/signing-keys.ts";
@@ -412,5 +412,31 @@ describe("a tree of roles", () => {
     await simulator.publish("targets");
     const refused = loadPublished(simulator.repository, { anchor: simulator.anchor });
     expect(await codeOf(() => refused)).toBe("LIMIT_EXCEEDED");
+  });
+});
+
+describe("a place where publishers keep overwriting each other", () => {
+  test("is given up on, with nothing of one's own published, and can be published to when it is quiet", async () => {
+    const rig = await Rig.make();
+    const before = await rig.find("app/v1");
+    const busy = { documents: undefined, isAsked: false, isWaiting: true };
+    let rounds = 0;
+    const store = Object.assign(Object.create(rig.store) as typeof rig.store, {
+      coordinate: () => ({
+        begin: async () => {
+          rounds++;
+          return busy;
+        },
+        apply: async () => undefined,
+        announce: async () => true,
+        failed: () => false,
+      }),
+    });
+    const publish = () => publishChanges({ ...rig.access, store }, () => [add("app/v1")], environment(rig.all));
+    expect(await codeOf(publish)).toBe("TRUST_CONFLICT");
+    expect(rounds).toBe(500);
+    expect(await rig.find("app/v1")).toEqual(before);
+    await rig.publish([add("app/v1")]);
+    expect(await rig.find("app/v1")).toBeDefined();
   });
 });
