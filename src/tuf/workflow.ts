@@ -13,6 +13,8 @@ export class Workflow {
   readonly io: DocumentIo;
   /** What the run before had verified: bytes that are still the expected ones need not be read and hashed again. */
   private readonly previous: TrustedSet | undefined;
+  /** What was kept when this run began. */
+  private storedSnapshot: Bytes | undefined;
   /** Roles that are being loaded, so that two searches at once ask once. */
   private readonly loading = new Map<string, Promise<VerifiedRole<Targets>>>();
 
@@ -25,8 +27,12 @@ export class Workflow {
   /** Verifies the top-level roles, from an anchor on. */
   async execute(anchor: Bytes): Promise<void> {
     await this.updateRoot(anchor);
-    await this.updateTimestamp();
-    await this.updateSnapshot();
+    // Both before the repository is asked: what another run keeps after that may be newer than our answer, which is none
+    // the worse for it.
+    const storedTimestamp = await this.io.store.read("timestamp");
+    this.storedSnapshot = await this.io.store.read("snapshot");
+    await this.updateTimestamp(storedTimestamp);
+    await this.updateSnapshot(this.storedSnapshot);
     await this.load(this.set.topRole, undefined);
   }
 
@@ -86,9 +92,8 @@ export class Workflow {
   }
 
   /** §5.4 */
-  private async updateTimestamp(): Promise<void> {
+  private async updateTimestamp(stored: Bytes | undefined): Promise<void> {
     const { set, io } = this;
-    const stored = await io.store.read("timestamp");
     if (stored !== undefined) await ignoringFaults(() => set.rememberTimestamp(stored));
     if (io.online) {
       const bytes = (await io.fetch("timestamp", undefined, io.limits.timestamp)) ?? withheld("timestamp");
@@ -103,9 +108,8 @@ export class Workflow {
   }
 
   /** §5.5 */
-  private async updateSnapshot(): Promise<void> {
+  private async updateSnapshot(stored: Bytes | undefined): Promise<void> {
     const { set, io } = this;
-    const stored = await io.store.read("snapshot");
     if (stored !== undefined) {
       await ignoringFaults(() => set.rememberSnapshot(stored));
       if (await io.usable(() => set.updateSnapshot(stored, "cache"))) return;
@@ -131,8 +135,16 @@ export class Workflow {
     }
     const bytes = await this.fetchExpected(role, expected, io.limits.targets);
     const verified = await set.updateTargets(role, delegator, bytes, "network");
-    io.keepRole(role, bytes, stored);
+    const seen = stored !== undefined && (await this.isOvertaken()) ? undefined : stored;
+    io.keepRole(role, bytes, seen);
     return verified;
+  }
+
+  /** Whether another run has kept a snapshot since: then what it has kept of other roles is no leftover to be replaced. */
+  private async isOvertaken(): Promise<boolean> {
+    const kept = await this.io.store.read("snapshot");
+    const known = [this.storedSnapshot, this.set.snapshot.document.bytes];
+    return kept !== undefined && known.every((bytes) => bytes === undefined || !equalBytes(bytes, kept));
   }
 
   private fetchExpected(role: string, expected: MetaFile, usual: number): Promise<Bytes> {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { Freshness } from "../../src/tuf/client.ts";
+import type { Freshness, RefreshReport } from "../../src/tuf/client.ts";
 import type { TufRepository } from "../../src/tuf/repository.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
 import { NOW, TufSimulator } from "../support/tuf-repository.ts";
@@ -162,5 +162,30 @@ describe("a signal", () => {
     await repository.client({ repository: place }).refresh({ signal });
     await repository.client({ repository: place }).find("none", { signal });
     expect(seen).toEqual(Array.from({ length: 8 }, () => signal));
+  });
+});
+
+describe("two runs with one store", () => {
+  it("do not take for a rollback what the other one has kept meanwhile, and keep the newer", async () => {
+    const repository = await TufSimulator.create();
+    const store = memoryTufStore();
+    await repository.client({ store }).refresh();
+    await repository.publish("targets");
+    const { repository: served } = repository;
+    const slow: TufRepository = {
+      ...served,
+      metadata: async (request) => {
+        const answer = await served.metadata(request);
+        if (request.file === "timestamp.json") {
+          await repository.publish("targets");
+          await repository.client({ store }).refresh(); // the other run is done before this one goes on
+        }
+        return answer;
+      },
+    };
+    const versions = ({ roles }: RefreshReport) => roles.map(({ document }) => document.signed.version);
+    expect(versions(await repository.client({ store, repository: slow }).refresh())).toEqual([1, 2, 2, 2]);
+    const kept = await repository.client({ store }).refresh({ freshness: { mode: "offline" } });
+    expect(versions(kept)).toEqual([1, 3, 3, 3]);
   });
 });
