@@ -207,9 +207,10 @@ async function readBack(
         role === "timestamp"
           ? timestamp.bytes
           : await collection.repository.metadata({ file, limit: bytes.length + 1, signal });
-      if (served !== undefined && equalBytes(served, bytes)) continue;
-      if (role === "timestamp" && timestamp.signed.version > version) continue;
-      throw new TrustError("METADATA_TAMPERED", `${file} is not what was written`, { role });
+      const isKept = served !== undefined && equalBytes(served, bytes);
+      const isOvertaken = role === "timestamp" && timestamp.signed.version > version;
+      if (!isKept && !isOvertaken)
+        throw new TrustError("METADATA_TAMPERED", `${file} is not what was written`, { role });
     }
     return collection;
   } catch (error) {
