@@ -1,5 +1,6 @@
-// Pulls a small module with a delay added to every request, verified and unverified in turn, against our own servers in
-// another process, and prints the medians of both and their ratio. Fails where verifying costs more than a tenth.
+// Pulls a small module with a delay added to every request, verified and unverified in turn, and prints the medians of
+// both and their ratio. Registry and trust server are ours, each in a process of its own, as they are two services in
+// the world. Fails where verifying costs more than a tenth.
 //   node bench/pull-latency.mjs [milliseconds per request, 50 unless told] [pulls of each kind, 15 unless told]
 import { fork } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -50,7 +51,7 @@ async function bundle(scratch) {
 
 async function serve() {
   const { serve: start, createLog } = await import(process.env.BENCH_BUNDLE);
-  const dir = process.env.BENCH_DIR;
+  const dir = join(process.env.BENCH_DIR, String(process.pid));
   const log = createLog({ level: "fatal" });
   const ports = { registryPort: 0, trustPort: 0 };
   const servers = await start({ dataDir: join(dir, "data"), trustDir: join(dir, "trust"), log, ...ports });
@@ -63,12 +64,14 @@ async function main() {
   const data = mkdtempSync(join(tmpdir(), "pull-latency-"));
   const url = await bundle(scratch);
   const env = { ...process.env, BENCH_PART: "server", BENCH_BUNDLE: url, BENCH_DIR: data };
-  const child = fork(import.meta.filename, [], { env });
+  const children = [fork(import.meta.filename, [], { env }), fork(import.meta.filename, [], { env })];
   try {
-    const servers = await new Promise((resolve) => child.once("message", resolve));
+    const started = children.map((child) => new Promise((resolve) => void child.once("message", resolve)));
+    const [registry, trust] = await Promise.all(started);
+    const servers = { registryUrl: registry.registryUrl, trustUrl: trust.trustUrl, ca: [registry.ca, trust.ca] };
     await measure(await import(url), servers, data);
   } finally {
-    child.disconnect();
+    for (const child of children) child.disconnect();
     rmSync(scratch, { recursive: true, force: true });
     rmSync(data, { recursive: true, force: true });
   }
