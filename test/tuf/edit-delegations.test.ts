@@ -43,6 +43,35 @@ describe("delegations of other tools", () => {
     expect(role).toMatchObject({ pathHashPrefixes: ["0"], keyIds: [ada.key.id, bob.key.id] });
   });
 
+  it("by hash prefixes can be ended whole", async () => {
+    const { draft } = await rigs();
+    await alter(draft, "ada", byHash);
+    await applyChanges(draft, [{ action: "undelegate", delegator: "targets", role: "ada" }]);
+    expect((await draft.document("targets")).delegations!.roles).toEqual([]);
+  });
+
+  it("to a role that was never signed get its first document with the next change", async () => {
+    const { draft, ada } = await rigs();
+    const targets = await draft.document("targets");
+    const delegations = targets.delegations!;
+    const ghost = { ...delegations.roles[0]!, name: "ghost" };
+    draft.update("targets", { ...targets, delegations: { ...delegations, roles: [...delegations.roles, ghost] } });
+    await applyChanges(draft, [delegation("ghost", ada, ["ghosts/*"])]);
+    expect([...draft.dirty]).toEqual(["targets", "ghost"]);
+    expect((await draft.document("ghost")).version).toBe(0);
+  });
+
+  it("in a circle among others do not hold up a new one", async () => {
+    const { draft, ada, bob } = await rigs();
+    const targets = await draft.document("targets");
+    const { keys, roles, extra } = targets.delegations!;
+    const to = (name: string) => ({ keys, roles: [{ ...roles[0]!, name }], extra });
+    draft.update("ada", { ...(await draft.document("ada")), delegations: to("eve") });
+    draft.update("eve", { ...(await draft.document("eve")), delegations: to("ada") });
+    await applyChanges(draft, [delegation("ada", bob, ["b/*"])]);
+    expect((await draft.document("targets")).delegations!.roles[0]!.paths).toContain("b/*");
+  });
+
   it("may list keys that nothing can be made of: they stay as they are", async () => {
     const { draft, bob } = await rigs();
     const odd = new TufKey("odd", { keytype: "new", scheme: "new", text: "?" }, { keytype: "new" });
@@ -198,6 +227,26 @@ describe("a delegation that is changed", () => {
     expect(await current(draft, "both")).toMatchObject({ threshold: 1, terminating: true });
     await applyChanges(draft, [{ ...delegation("both", ada, ["c/*"]), terminating: false }]);
     expect(await current(draft, "both")).toMatchObject({ terminating: false });
+  });
+
+  it("has the threshold that it was made with", async () => {
+    const { draft, ada, bob } = await rigs();
+    await applyChanges(draft, [{ ...delegation("both", ada), keys: [ada.key, bob.key], threshold: 2 }]);
+    expect(await current(draft, "both")).toMatchObject({ threshold: 2 });
+  });
+
+  it("can be made in a collection that is not published yet", async () => {
+    const { draft, ada } = await rigs();
+    const fresh = new TufDraft(undefined, draft.root);
+    await applyChanges(fresh, [delegation("ada", ada)]);
+    expect(await current(fresh, "ada")).toMatchObject({ paths: ["team/*"] });
+    expect([...fresh.dirty]).toEqual(["targets", "ada"]);
+  });
+
+  it("takes a role's unpublished document with it when it ends", async () => {
+    const { draft, bob } = await rigs();
+    await applyChanges(draft, [delegation("bob", bob, ["b/*"]), end("bob")]);
+    expect([[...draft.dirty], [...draft.changed.keys()]]).toEqual([["targets"], ["targets"]]);
   });
 
   it("signs its role again where the keys are others, and not where only its names are", async () => {
