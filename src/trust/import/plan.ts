@@ -3,12 +3,12 @@
  * verified state, before anything is written. Notary and TUF ask roles in different orders, so each name comes along
  * with the role that answered for it and with no other.
  */
-import { hexEncode } from "../../base/bytes.ts";
 import type { JsonValue } from "../../base/json.ts";
 import { listTargets, rolesInOrder, type SearchOrder } from "../../notary/lookup.ts";
 import type { ResolvedKey } from "../../notary/public-keys.ts";
 import type { NotaryState } from "../../notary/state.ts";
 import { prefixPatterns } from "../../tuf/editor.ts";
+import { signedTarget } from "../notary/collection.ts";
 import type { Note } from "../report.ts";
 
 /** Notary's prefixes stop anywhere; patterns have a number of parts. Tags have one, paths of repositories some more. */
@@ -51,16 +51,9 @@ export interface ImportPlan {
 /** @param order in which the collection's readers ask its roles: `docker` unless they were told otherwise */
 export function planImport(state: NotaryState, order: SearchOrder): ImportPlan {
   const notes: Note[] = [];
-  const targets = listTargets(state, order).map(({ name, meta, role }): ImportedTarget => {
-    const sha256 = meta.hashes.get("sha256");
-    const sha512 = meta.hashes.get("sha512");
-    return {
-      name,
-      length: meta.length,
-      hashes: { ...(sha256 && { sha256: hexEncode(sha256) }), ...(sha512 && { sha512: hexEncode(sha512) }) },
-      custom: meta.custom,
-      oldRole: role.role,
-    };
+  const targets = listTargets(state, order).map((found): ImportedTarget => {
+    const { role: oldRole, ...file } = signedTarget(found);
+    return Object.assign(file, { oldRole });
   });
   const asked = rolesInOrder(state, order);
   const names = new Set(asked.map(({ name }) => name));

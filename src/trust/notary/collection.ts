@@ -46,7 +46,8 @@ async function keyReports(keys: readonly ResolvedKey[]): Promise<KeyReport[]> {
   return reports;
 }
 
-function signedTarget({ name, meta, role }: FoundTarget): SignedTarget {
+/** A target as the dialect found it, in the terms of every source. */
+export function signedTarget({ name, meta, role }: FoundTarget): SignedTarget {
   const sha256 = meta.hashes.get("sha256");
   const sha512 = meta.hashes.get("sha512");
   return {
