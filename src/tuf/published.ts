@@ -11,6 +11,7 @@ import type { TufRepository } from "./repository.ts";
 import type { MetaFile, Root, SignedMetadata, Snapshot, Targets, Timestamp } from "./schema.ts";
 import type { TufStore } from "./store.ts";
 import { TrustedSet, type VerifiedRole } from "./trusted-set.ts";
+import { VerificationMemo } from "./verification-memo.ts";
 
 /** Before every expiry: dates are not looked at. */
 const NO_DATE = new Date(0);
@@ -39,7 +40,9 @@ export interface LoadOptions {
 export async function loadPublished(place: TufRepository, options: LoadOptions): Promise<PublishedCollection> {
   const { anchor, floors, signal } = options;
   const repository = place.view?.() ?? place;
-  const set = new TrustedSet({ now: NO_DATE });
+  const memo = new VerificationMemo();
+  const seen = await newestSeenRoot(anchor, floors, memo);
+  const set = new TrustedSet({ now: NO_DATE, memo, floors: new Map([["root", seen]]) });
   await set.startFrom(anchor);
   for (let followed = 0; ; followed++) {
     const file = metadataFile("root", set.root.document.signed.version + 1);
@@ -157,6 +160,22 @@ export class PublishedCollection {
       this.targets.delete(role);
       return undefined;
     }
+  }
+}
+
+/**
+ * The version of the newest root that was verified here before. A place that keeps that one back gets nothing built upon
+ * an older one: whoever signs a root there would make a second one of the same version, and undo what the first took away.
+ */
+async function newestSeenRoot(anchor: Bytes, floors: TufStore | undefined, memo: VerificationMemo): Promise<number> {
+  const seen = new TrustedSet({ now: NO_DATE, memo });
+  await seen.startFrom(anchor);
+  for (;;) {
+    const { version } = seen.root.document.signed;
+    const stored = await floors?.readRoot(version + 1);
+    if (stored === undefined) return version;
+    await ignoringFaults(() => seen.advanceRoot(stored, "cache"));
+    if (seen.root.document.signed.version === version) return version; // damaged, or another repository's
   }
 }
 

@@ -1,7 +1,7 @@
 /** What publishing does where something is in its way: other tools' repositories, stores that fail, odd drafts. */
 import { describe, expect, test } from "vitest";
 import { InterruptedError, StorageError } from "../../src/base/errors.ts";
-import { hexEncode } from "../../src/base/bytes.ts";
+import { hexEncode, utf8Encode } from "../../src/base/bytes.ts";
 import { knownKeys, TufDraft } from "../../src/tuf/draft.ts";
 import { decodeMetadata } from "../../src/tuf/metadata.ts";
 import { draftOf, pendingOf } from "../../src/tuf/pending.ts";
@@ -106,6 +106,24 @@ describe("a repository that is read to be published to", () => {
     await simulator.publishRoot();
     await simulator.publishTimestamp();
     await expect(load(simulator, floors)).resolves.toBeDefined();
+  });
+
+  test("must have the newest root that was verified here, or nothing is built upon it", async () => {
+    const simulator = await TufSimulator.create();
+    const floors = memoryTufStore();
+    await simulator.publishRoot();
+    await simulator.client({ store: floors }).refresh();
+    const newest = simulator.files.get("2.root.json")!;
+    simulator.files.delete("2.root.json");
+    await expect(load(simulator, floors)).rejects.toMatchObject({
+      code: "METADATA_ROLLED_BACK",
+      role: "root",
+      details: { expected: 2, got: 1 },
+    });
+    await expect(load(simulator)).resolves.toBeDefined(); // who has not seen it cannot miss it
+    simulator.files.set("2.root.json", newest);
+    await floors.writeRoot(3, utf8Encode("no root"));
+    expect((await load(simulator, floors)).root.signed.version).toBe(2);
   });
 
   test("that withholds what it lists is said to", async () => {

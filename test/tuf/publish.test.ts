@@ -450,4 +450,24 @@ describe("attacks on publishers (A16)", () => {
     expect(code).toBe("METADATA_ROLLED_BACK");
     expect([...store.files].every(([name, bytes]) => equalBytes(bytes, old.get(name)!))).toBe(true);
   });
+
+  test("signs no second root of a version where the newest one is withheld", async () => {
+    const rig = await Rig.make();
+    const mine = await person();
+    const floors = memoryTufStore();
+    const access = { ...rig.access, floors };
+    await rig.publish(
+      [{ action: "keys", role: "root", add: [mine.key], remove: [rig.root.key.id] }],
+      [...rig.all, mine],
+    );
+    await rig.client(floors).refresh();
+    const newest = rig.store.files.get("2.root.json")!;
+    rig.store.files.delete("2.root.json"); // the timestamp does not tell: it is the same
+    const periods = { action: "periods", role: "root", periods: { expiry: 100, signing: 50 } } as const;
+    const change = () => publishChanges(access, () => [periods], environment([...rig.all, mine]));
+    expect(await codeOf(change)).toBe("METADATA_ROLLED_BACK");
+    expect(rig.store.files.has("2.root.json")).toBe(false);
+    rig.store.files.set("2.root.json", newest);
+    expect((await change()).collection.root.signed.version).toBe(3);
+  });
 });
