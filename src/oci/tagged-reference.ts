@@ -10,11 +10,21 @@ export interface TaggedReference extends Reference {
   readonly tagged: boolean;
 }
 
-/** Reads a reference, or takes a parsed one, and fills in the default tag. @throws {UsageError} REFERENCE_INVALID */
+/**
+ * Reads a reference, or takes a parsed one, and fills in the default tag. One that has been here before is as it was: its
+ * default tag must not be taken for one that somebody named.
+ *
+ * @throws {UsageError} REFERENCE_INVALID
+ */
 export function taggedReference(given: string | Reference): TaggedReference {
   const reference = typeof given === "string" ? parseReference(given) : given;
+  if (isTagged(reference)) return reference;
   const tagged = reference.tag !== undefined || reference.digest === undefined;
   return { ...reference, tag: reference.tag ?? DEFAULT_TAG, tagged };
+}
+
+function isTagged(reference: Reference): reference is TaggedReference {
+  return "tagged" in reference;
 }
 
 /** Writes the reference as it was meant: a default tag is not shown beside a digest. */

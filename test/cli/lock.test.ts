@@ -59,6 +59,22 @@ describe("a locked project", () => {
     expect(await served.run(["lock", "--check"])).toMatchObject({ status: 0 });
   });
 
+  it("may have a reference by digest alone, under whatever name that is signed", async () => {
+    const locked = JSON.parse(new TextDecoder().decode(await read("wasm-to-oci.lock"))) as Record<
+      string,
+      { manifest: string }
+    >;
+    const named = `${served.registry}/team/app@${locked[app]!.manifest}`;
+    expect(await served.run(["lock", named, "--lockfile", "digest.lock"])).toMatchObject({ status: 0 });
+    const text = new TextDecoder().decode(await read("digest.lock"));
+    expect(JSON.parse(text)).toMatchObject({ [named]: { target: "v1" } });
+    const compared = await served.run(["diff", named, app, "--format", "json"]);
+    expect(JSON.parse(compared.stdout)).toMatchObject({ same: true, old: { subject: named, from: "contract" } });
+    expect(await served.run(["explain", named])).toMatchObject({ status: 0 });
+    const words = ["pull", "--locked", "--lockfile", "digest.lock", "--output", "by-digest"];
+    expect(await served.run(words, await freshHome("by-digest-home"))).toMatchObject({ status: 0 });
+  });
+
   it("is pulled whole, by the keys in the lockfile, on a machine that has seen nothing", async () => {
     const env = await freshHome("ci");
     const result = await served.run(["pull", "--locked", "--output", "modules", "--format", "json"], env);
