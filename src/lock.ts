@@ -4,6 +4,7 @@ import { recordApprovedTarget, requireApprovedTarget, type Approvals, type Askin
 import { digestAlgorithm, type Digest } from "./base/digest.ts";
 import { TrustError, UsageError } from "./base/errors.ts";
 import type { ContentCache } from "./content-cache.ts";
+import type { DownloadedModule } from "./download.ts";
 import { findArtifact } from "./find-artifact.ts";
 import type { ContentStores } from "./oci/content-store.ts";
 import type { Reference } from "./oci/reference.ts";
@@ -13,6 +14,7 @@ import { askingOf, type ResolvedModule } from "./release-module.ts";
 import { resolveReference } from "./resolve-reference.ts";
 import { resolveOffline } from "./resolve-stored.ts";
 import { storedContent, type ReadableContent } from "./stored-content.ts";
+import { fullContract } from "./trust/contract/contract.ts";
 import type { Coverage } from "./trust/coverage.ts";
 import { checkFloors } from "./trust/lock/floors.ts";
 import { lockDifferences } from "./trust/lock/comparison.ts";
@@ -154,13 +156,27 @@ function unique(keys: readonly string[]): string[] {
   return [...new Set(keys)].toSorted();
 }
 
-/** Requires the sha512 that is locked: the sha256 has led to the bytes already. @throws {TrustError} LOCK_MISMATCH */
-export function requireLockedBytes({ reference, sha512 }: LockedModule, got: string): void {
-  if (sha512 === undefined || sha512 === `sha512:${got}`) return;
-  throw new TrustError("LOCK_MISMATCH", `the module of ${reference} has another sha512 than the one that is locked`, {
-    hint: "The lockfile was edited or merged by hand; remove the entry, and lock the reference again",
-    details: { reference, expected: sha512, got: `sha512:${got}` },
-  });
+/**
+ * Requires the sha512 and the contract that are locked: the sha256 has led to the bytes already. The contract was what
+ * somebody signed, and locking has read no module to see whether it is true.
+ *
+ * @throws {TrustError} LOCK_MISMATCH
+ */
+export async function requireLockedBytes(
+  { reference, sha512, contract }: LockedModule,
+  got: Pick<DownloadedModule, "sha512" | "scan">,
+): Promise<void> {
+  const differs = (what: string, expected: string, found: string | null): TrustError =>
+    new TrustError("LOCK_MISMATCH", `the module of ${reference} has another ${what} than the one that is locked`, {
+      hint: "The lockfile was edited by hand, or the publisher signed what is not true: verify the reference, and lock it again",
+      details: { reference, expected, got: found },
+    });
+  if (sha512 !== undefined && sha512 !== `sha512:${got.sha512}`) {
+    throw differs("sha512", sha512, `sha512:${got.sha512}`);
+  }
+  if (contract === undefined) return;
+  const actual = got.scan.info && (await fullContract(got.scan.info)).digest;
+  if (actual !== contract) throw differs("contract", contract, actual ?? null);
 }
 
 /**

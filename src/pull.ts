@@ -3,7 +3,7 @@
  * still being checked; one pass hashes and writes; the output is committed after everything has matched.
  */
 import { isWorthFetching, mayBeUnsigned, requireAllowedArtifact, requireAllowedModule } from "./apply-rules.ts";
-import type { Approvals } from "./approve-contract.ts";
+import { requireApprovedModule, type Approvals } from "./approve-contract.ts";
 import { UsageError } from "./base/errors.ts";
 import type { OnProgress } from "./base/progress.ts";
 import type { Runtime } from "./base/runtime.ts";
@@ -15,7 +15,7 @@ import type { ContentStores } from "./oci/content-store.ts";
 import type { Reference } from "./oci/reference.ts";
 import { formatTagged, repositoryName, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
 import type { ReceivedManifest } from "./oci/types.ts";
-import { releaseModule, type ResolvedModule } from "./release-module.ts";
+import { askingOf, releaseModule, type ResolvedModule } from "./release-module.ts";
 import { notInRegistry, resolveReference } from "./resolve-reference.ts";
 import { lockedArtifact, resolveLocked, resolveOffline } from "./resolve-stored.ts";
 import { storedContent, type ReadableContent } from "./stored-content.ts";
@@ -121,9 +121,11 @@ async function pullUnverified(run: Run, trust?: Coverage): Promise<VerificationR
   if (found.module === undefined) throw found.fault;
   const early = requireAllowedArtifact(trust?.rules, name, found);
   const module = await download.complete(content, found.module, signal);
-  const { digest, size, sha512 } = module;
-  if (lock !== undefined) requireLockedBytes(lock.module, sha512);
+  const { digest, size } = module;
+  if (lock !== undefined) await requireLockedBytes(lock.module, module);
   const late = await requireAllowedModule(trust?.rules, name, module);
+  const asking = trust && askingOf({ name, trust, collection: { name: trust.collection } }, options);
+  if (asking !== undefined) late.push(await requireApprovedModule(asking, module.scan));
   const { checks, notes } = trust === undefined ? unverifiedAccount(name, lock) : unsignedAccount(name, trust);
   return {
     reference: name,

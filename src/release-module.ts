@@ -62,9 +62,12 @@ export async function releaseModule(
   );
 }
 
+/** A module whose contract may need approval; one that nobody has signed, too. */
+type Asked = Pick<ResolvedModule, "name" | "trust"> & { readonly collection: Pick<TrustedCollection, "name"> };
+
 /** Whether a wider contract needs somebody's approval here. */
 export function askingOf(
-  { name, trust, collection }: ResolvedModule,
+  { name, trust, collection }: Asked,
   { approvals, lock }: Pick<ReleaseOptions, "approvals" | "lock">,
 ): Asking | undefined {
   if (trust.rules?.widening !== "approve" || lock !== undefined) return undefined;

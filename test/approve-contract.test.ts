@@ -168,6 +168,22 @@ describe("pull, where the policy wants wider contracts approved", () => {
     expect(await store.get(scope())).toBeUndefined();
   });
 
+  it("asks about what nobody has signed, too, where the policy delivers that", async () => {
+    const trust: Coverage = { ...world.coverage, rules: { ...careful().rules!, missing: "accept" } };
+    const leave = (tag: string, bytes: Uint8Array): Promise<unknown> => {
+      const reference = `${world.repository}:${tag}`;
+      return world.push("", { reference, module: moduleFromBytes("app.wasm", bytes), sign: undefined });
+    };
+    await leave("v1", V1);
+    await leave("v2", V2);
+    const first = await pullTag("v1", false, trust);
+    expect(first.verified).toBe("none");
+    expect(lastCheck(first)).toContain("the first version seen");
+    await failure(pullTag("v2", false, trust), "CONTRACT_WIDENED");
+    expect((await store.get(scope()))?.imports).toEqual(["wasi:cli/stdin@0.2.0"]);
+    expect(lastCheck(await pullTag("v2", true, trust))).toContain("approved by this run");
+  });
+
   it("refuses where it is given nowhere to look approvals up", async () => {
     await release("v1", V1);
     const { runtime, client: registry, reference } = world;

@@ -8,9 +8,11 @@ import { RegistryClient } from "../src/oci/registry-client.ts";
 import type { PullLock } from "../src/pull.ts";
 import type { Approvals } from "../src/approve-contract.ts";
 import { memoryApprovalStore } from "../src/trust/contract/approvals.ts";
+import { fullContract } from "../src/trust/contract/contract.ts";
 import type { TrustRules } from "../src/trust/policy/rules.ts";
 import type { Coverage } from "../src/trust/coverage.ts";
 import type { LockedModule } from "../src/trust/lock/lockfile.ts";
+import { readBinding, withBinding } from "../src/trust/target-custom.ts";
 import { verify } from "../src/verify.ts";
 import { list } from "../src/list.ts";
 import { failure, moduleBytes, moduleSource, UseCase } from "./support/use-case.ts";
@@ -202,7 +204,22 @@ describe("a pull that is frozen", () => {
     }
     const sha512 = `sha512:${"0".repeat(128)}` as const;
     await failure(world.pull({ ...frozen({ ...entry, sha512 }), trust: undefined }), "LOCK_MISMATCH");
+    const contract = `sha256:${"0".repeat(64)}` as const;
+    await failure(world.pull({ ...frozen({ ...entry, contract }), trust: undefined }), "LOCK_MISMATCH");
     expect((await world.pull({ ...frozen(entry), trust: undefined })).bytes).toEqual(moduleBytes("one"));
+  });
+
+  it("refuses a module that does not keep to the contract that was signed when it was locked", async () => {
+    await world.push("one");
+    const target = world.source.collections.get(world.repository)!.get("v1")!;
+    const binding = readBinding(target.custom, "v1")!;
+    const contract = await fullContract({ kind: "component", imports: [], exports: [] });
+    expect(contract.digest).not.toBe(binding.contract!.digest);
+    world.source.sign(world.repository, { ...target, custom: withBinding(undefined, { ...binding, contract }) });
+    const entry = await lockNow(); // which reads no module, and cannot know
+    await failure(world.pull(), "CONTRACT_MISMATCH");
+    const error = await failure(world.pull({ ...frozen(entry), trust: undefined }), "LOCK_MISMATCH");
+    expect(error.details).toMatchObject({ expected: contract.digest, got: binding.contract!.digest });
   });
 
   it("refuses bytes that are not what their digest says", async () => {
