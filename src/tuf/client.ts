@@ -18,7 +18,8 @@ import { Workflow } from "./workflow.ts";
 /**
  * How current the answer must be.
  * - `online`: the repository is asked, always
- * - `max-age`: stored metadata is enough where the repository was asked so many seconds ago, and all is still good
+ * - `max-age`: stored metadata is enough where the repository was asked so many seconds ago, and all is still good; it
+ *   is asked for delegated roles that are not stored yet, as they were listed then
  * - `offline`: stored metadata only, checked for the moment `asOf` (now unless told)
  */
 export type Freshness =
@@ -190,7 +191,9 @@ export class TufClient {
     options: RefreshOptions,
   ): Promise<Workflow | undefined> {
     if ((now.getTime() - checkedAt.getTime()) / 1000 > seconds) return undefined;
-    return ignoringFaults(() => this.execute(now, false, options));
+    const run = await ignoringFaults(() => this.execute(now, false, options));
+    run?.io.goOnline(); // delegated roles that no search here has needed yet are not stored
+    return run;
   }
 
   private async execute(now: Date, online: boolean, { view, floors, signal }: RefreshOptions): Promise<Workflow> {

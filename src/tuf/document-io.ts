@@ -12,7 +12,7 @@ export interface DocumentIoOptions {
   readonly repository: TufRepository;
   readonly store: TufStore;
   readonly limits: TufLimits;
-  /** Offline, the repository is asked for nothing. */
+  /** Offline, the repository is asked for nothing until {@link DocumentIo.goOnline}. */
   readonly online: boolean;
   readonly signal: AbortSignal | undefined;
 }
@@ -20,20 +20,30 @@ export interface DocumentIoOptions {
 export class DocumentIo {
   readonly store: TufStore;
   readonly limits: TufLimits;
-  readonly online: boolean;
   /** What is not a failure and should be known: a store that cannot be written. */
   readonly warnings: string[] = [];
   /** Writes under way, each with what went wrong. */
   private readonly writes: Promise<{ readonly error: unknown } | undefined>[] = [];
   private readonly repository: TufRepository;
   private readonly signal: AbortSignal | undefined;
+  private mayAsk: boolean;
 
   constructor({ repository, store, limits, online, signal }: DocumentIoOptions) {
     this.repository = repository;
     this.store = store;
     this.limits = limits;
-    this.online = online;
+    this.mayAsk = online;
     this.signal = signal;
+  }
+
+  /** Whether the repository may be asked. */
+  get online(): boolean {
+    return this.mayAsk;
+  }
+
+  /** From here on the repository may be asked for what is not stored. */
+  goOnline(): void {
+    this.mayAsk = true;
   }
 
   /** A file of the repository; undefined where it says that it has none. */

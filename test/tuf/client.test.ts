@@ -167,6 +167,21 @@ describe("freshness", () => {
     await expect(client.refresh({ freshness: { mode: "max-age", seconds: 3600 } })).resolves.toBeDefined();
   });
 
+  it("asks for a delegated role that no search has needed yet, although the last check is young", async () => {
+    const repository = await TufSimulator.create();
+    await repository.delegate("targets", "team");
+    await repository.addTarget("team", "app", "x");
+    await repository.publish("team", "targets");
+    const store = memoryTufStore();
+    await repository.client({ store }).refresh();
+    repository.requests.length = 0;
+    const client = repository.client({ store });
+    await client.refresh({ freshness: { mode: "max-age", seconds: 60 } });
+    expect(await client.find("app")).toMatchObject({ role: "team" });
+    expect(repository.requests).toEqual(["2.team.json"]);
+    expect(await store.read("team")).toEqual(repository.files.get("2.team.json"));
+  });
+
   it("verifies stored metadata offline, as of a moment that the caller names", async () => {
     const repository = await TufSimulator.create();
     await repository.addTarget("targets", "app", "x");

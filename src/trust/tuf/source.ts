@@ -1,6 +1,6 @@
 /** Trust data in a plain TUF repository, on a web server or in a directory. */
 import { equalBytes, type Bytes } from "../../base/bytes.ts";
-import { TrustError, UsageError } from "../../base/errors.ts";
+import { errorCode, TrustError, UsageError } from "../../base/errors.ts";
 import type { Runtime } from "../../base/runtime.ts";
 import { findAnchor } from "../../tuf/bootstrap.ts";
 import { TufClient, type Freshness } from "../../tuf/client.ts";
@@ -98,6 +98,19 @@ export class TufSource implements TrustSource {
   }
 
   async open(collection: string, options: OpenOptions): Promise<TrustedCollection> {
+    const { freshness = this.options.freshness } = options;
+    try {
+      return await this.openOnce(collection, options);
+    } catch (error) {
+      // what is stored may name versions of delegated roles that the place has not kept since
+      const isOld =
+        freshness?.mode === "max-age" && ["TRUST_WITHHELD", "METADATA_TAMPERED"].includes(errorCode(error)!);
+      if (!isOld) throw error;
+      return this.openOnce(collection, { ...options, freshness: { mode: "online" } });
+    }
+  }
+
+  private async openOnce(collection: string, options: OpenOptions): Promise<TrustedCollection> {
     refuseCertificates(options.pin ?? {});
     const key = { location: this.location, collection };
     const { runtime, trust } = this.options;

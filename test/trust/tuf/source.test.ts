@@ -74,6 +74,27 @@ describe("a TUF repository as trust source", () => {
     expect(() => opened.list()).toThrow(expect.objectContaining({ code: "INTERNAL" }));
   });
 
+  it("asks anew where the place has not kept what a young check had listed", async () => {
+    const repository = await honest();
+    const options = { ...refuse, names: ["team/v2"], freshness: { mode: "max-age", seconds: 60 } } as const;
+    const trust = openTufTrustDir(newDir());
+    const open = () => source(repository, { anchor: repository.anchor, trust }).open("acme/app", options);
+    await source(repository, { anchor: repository.anchor, trust }).open("acme/app", { ...options, names: ["v1"] });
+    await repository.addTarget("team", "team/v3", "three");
+    await repository.publish("team");
+    expect(repository.files.has("2.team.json")).toBe(true);
+    repository.files.delete("2.team.json");
+    repository.requests.length = 0;
+    const opened = await open();
+    expect(opened.find("team/v2")).toMatchObject({ role: "team" });
+    expect(opened.roles.map(({ role, version }) => [role, version])).toContainEqual(["team", 3]);
+    expect(repository.requests).toContain("timestamp.json");
+    repository.files.delete("3.team.json");
+    await expect(source(repository, { anchor: repository.anchor }).open("acme/app", options)).rejects.toMatchObject({
+      code: "TRUST_WITHHELD",
+    });
+  });
+
   it("lists hash bins, each name once", async () => {
     const repository = await TufSimulator.create();
     await repository.delegateToBins("targets", 3, "bin");
