@@ -121,7 +121,8 @@ class ModuleCache implements ContentCache {
   }
 
   async put(digest: Digest, bytes: Uint8Array): Promise<void> {
-    if (await exists(this.path(digest))) return;
+    // read, not only looked for: what is damaged heals now, not on the day that there is nobody to ask
+    if ((await this.read(digest, bytes.length)) !== undefined) return;
     const entry = await this.begin({ digest, size: bytes.length });
     await entry?.write(bytes);
     await entry?.commit();
@@ -231,9 +232,4 @@ async function markUsed(path: string): Promise<void> {
 async function entriesOf(dir: string): Promise<Dirent[]> {
   const entries = await readdir(dir, { withFileTypes: true });
   return entries.filter((entry) => entry.isFile() && NAME.test(entry.name)).slice(0, MAX_ENTRIES);
-}
-
-async function exists(path: string): Promise<boolean> {
-  const stats = await lstat(path).catch(() => undefined);
-  return stats?.isFile() === true;
 }

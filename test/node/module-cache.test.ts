@@ -129,6 +129,11 @@ describe("the cache", () => {
     expect(await other.read(one.digest, LIMIT)).toBeUndefined();
     expect(other.problem).toContain("damaged");
     expect(readdirSync(dir)).toEqual([]);
+
+    await other.put(one.digest, one.bytes);
+    await damage(one);
+    await other.put(one.digest, one.bytes); // whoever has the content heals it, though nobody has read it
+    expect(await digestOf(await other.read(one.digest, LIMIT))).toBe(one.digest);
   });
 
   it("follows no link and removes no directory in the place of content, and says so", async () => {
