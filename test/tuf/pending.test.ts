@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { utf8Decode, utf8Encode, type Bytes } from "../../src/base/bytes.ts";
 import { StorageError } from "../../src/base/errors.ts";
+import type { PublicKey } from "../../src/keys/public-key.ts";
 import type { TufChange } from "../../src/tuf/changes.ts";
 import { TufDraft } from "../../src/tuf/draft.ts";
 import { applyChanges } from "../../src/tuf/editor.ts";
@@ -95,15 +96,32 @@ describe("the keys that must sign", () => {
     expect((await requirementsOf(base, again.pending)).every(isFulfilled)).toBe(true);
   });
 
-  it("are the former ones too where only the threshold of root is another one", async () => {
-    const [ada] = (await people(1)) as [Person];
-    const rig = await Rig.make({ root: { keys: [ada.key], threshold: 1 } }, [ada]);
-    const draft = TufDraft.of(await readBase(rig.access, undefined));
-    await applyChanges(draft, [{ action: "keys", role: "root", add: [rig.online.key], threshold: 2 }]);
-    expect((await short(draft)).map(({ reason, threshold }) => [reason, threshold])).toEqual([
-      ["former-root", 1],
-      ["role", 2],
-    ]);
+  it("are the former ones too where only the threshold of root is another one, or only its key", async () => {
+    const [ada, bob] = (await people(2)) as [Person, Person];
+    const rig = await Rig.make({ root: { keys: [ada.key, bob.key], threshold: 2 } }, [ada, bob]);
+    const changed = async (change: Omit<Extract<TufChange, { action: "keys" }>, "action" | "role">) => {
+      const draft = TufDraft.of(await readBase(rig.access, undefined));
+      await applyChanges(draft, [{ action: "keys", role: "root", ...change }]);
+      return (await short(draft)).map(({ reason, threshold }) => [reason, threshold]);
+    };
+    const former = ["former-root", 2];
+    expect(await changed({ threshold: 1 })).toEqual([former, ["role", 1]]);
+    expect(await changed({ add: [rig.online.key], remove: [bob.key.id] })).toEqual([former, ["role", 2]]);
+  });
+
+  it("are asked for once where they are listed under another id", async () => {
+    const { rig, draft } = await drafted();
+    const { key } = rig.root;
+    const { keytype, scheme, json } = key;
+    const text = (json["keyval"] as { public: string }).public;
+    const renamed = new TufKey("renamed", { keytype, scheme, text }, json);
+    draft.root = {
+      ...draft.root,
+      keys: new Map(draft.root.keys).set(renamed.id, renamed),
+      roles: new Map(draft.root.roles).set("root", { keyIds: [renamed.id], threshold: 1, extra: {} }),
+    };
+    draft.dirty.add("root");
+    expect((await short(draft)).map(({ reason }) => reason)).toEqual(["role"]);
   });
 
   it("are compared by what they are, and by their id where nothing can be made of them", async () => {
@@ -157,6 +175,50 @@ describe("the keys that must sign", () => {
       [rig.targets.key.id, fresh.key.id].toSorted(),
     );
     expect(formerKeys(rig.draft(), "targets")).toEqual([]);
+  });
+});
+
+describe("a document that has signatures", () => {
+  it("is not signed again by who has signed, so that no key is opened for nothing", async () => {
+    const { rig, base, draft } = await drafted();
+    await applyChanges(draft, [add("x")]);
+    const { pending } = await signPending(base, pendingOf(draft, now), signing(rig.targets));
+    const keys = signing(rig.targets);
+    let opened = 0;
+    const watched = { ...keys, open: (key: PublicKey) => (opened++, keys.open(key)) };
+    expect((await signPending(base, pending, watched)).pending).toEqual(pending);
+    expect(opened).toBe(0);
+  });
+
+  it("gets a good one of a key in place of a bad one: a key id stands in it once", async () => {
+    const { rig, base, draft } = await drafted();
+    await applyChanges(draft, [add("x")]);
+    const unsigned = pendingOf(draft, now).get("targets")!;
+    const spoiled = new Map([
+      ["targets", { ...unsigned, signatures: [{ keyId: rig.targets.key.id, sig: "00", extra: {} }] }],
+    ]);
+    const { pending: good } = await signPending(base, spoiled, signing(rig.targets));
+    expect(good.get("targets")!.signatures.map(({ keyId, sig }) => [keyId, sig.length])).toEqual([
+      [rig.targets.key.id, 128],
+    ]);
+    const given = new Map([["targets", good.get("targets")!.signatures]]);
+    expect(await withSignatures(base, spoiled, [given])).toEqual(good);
+  });
+
+  it("has them in the order of key ids, whoever signed first and in whatever order they came", async () => {
+    const some = await people(4);
+    const rig = await Rig.make({ targets: { keys: some.map(({ key }) => key), threshold: 4 } }, some);
+    const base = await readBase(rig.access, undefined);
+    const draft = TufDraft.of(base);
+    await applyChanges(draft, [add("x")]);
+    const unsigned = pendingOf(draft, now);
+    let pending = unsigned;
+    for (const one of some) ({ pending } = await signPending(base, pending, signing(one)));
+    const ids = (set: typeof pending) => set.get("targets")!.signatures.map(({ keyId }) => keyId);
+    const sorted = some.map(({ key }) => key.id).toSorted();
+    expect(ids(pending)).toEqual(sorted);
+    const given = new Map([["targets", pending.get("targets")!.signatures.toReversed()]]);
+    expect(ids(await withSignatures(base, unsigned, [given]))).toEqual(sorted);
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { utf8Decode, utf8Encode } from "../../src/base/bytes.ts";
 import { TufDraft } from "../../src/tuf/draft.ts";
+import { TufKey } from "../../src/tuf/keys.ts";
 import { decodeMetadata } from "../../src/tuf/metadata.ts";
 import { filesOf } from "../../src/tuf/publish-files.ts";
 import { publishChanges, readBase } from "../../src/tuf/publish.ts";
@@ -55,8 +56,26 @@ describe("repair", () => {
     const rig = await Rig.make();
     const { files } = await repairCollection(rig.access, {}, environment(rig.all));
     expect(files).toEqual([]);
-    const early = await repairCollection(rig.access, { withinDays: 366 }, environment(rig.all));
-    expect(early.repaired).toContain("root");
+    expect((await repairCollection(rig.access, { withinDays: 0 }, environment(rig.all))).files).toEqual([]);
+    const early = await repairCollection(rig.access, { withinDays: 364 }, environment(rig.all));
+    expect(early.repaired).not.toContain("root");
+    const late = await repairCollection(rig.access, { withinDays: 365 }, environment(rig.all));
+    expect(late.repaired).toContain("root");
+  });
+
+  test("leaves a role whose delegators want different keys until all of them are at hand", async () => {
+    const [ada, bob, lead] = (await people(3)) as [Person, Person, Person];
+    const rig = await Rig.make();
+    const everybody = [...rig.all, ada, bob, lead];
+    const delegated = (delegator: string, role: string, { key }: Person) =>
+      ({ action: "delegate", delegator, role, keys: [key], paths: ["t/*"] }) as const;
+    await rig.publish([delegated("targets", "lead", lead), delegated("targets", "team", ada)], everybody);
+    await rig.publish([delegated("lead", "team", bob)], everybody);
+    rig.now = new Date(NOW.getTime() + 1000 * DAY);
+    const first = await repairCollection(rig.access, {}, environment([...rig.all, lead, ada], rig.now));
+    expect(first.remaining.map(({ role }) => role)).toEqual(["team"]);
+    const second = await repairCollection(rig.access, {}, environment(everybody, rig.now));
+    expect([second.repaired, second.remaining]).toEqual([expect.arrayContaining(["team"]), []]);
   });
 
   test("goes for hash bins too", async () => {
@@ -170,6 +189,33 @@ describe("revocation", () => {
     const root = await fingerprintOf(rig.root);
     expect(await revocation(draft, { fingerprint: root, resetVersions: true, replacement: rig.online.key })).toEqual([
       { action: "keys", role: "root", delegator: undefined, add: [rig.online.key], remove: [rig.root.key.id] },
+    ]);
+  });
+});
+
+describe("a revoked key", () => {
+  test("gives its place to a key that the role may have already, beside keys that nothing can be made of", async () => {
+    const [spare] = (await people(1)) as [Person];
+    const rig = await Rig.make();
+    await rig.publish([{ action: "keys", role: "timestamp", add: [spare.key] }], [...rig.all, spare]);
+    const draft = TufDraft.of(await readBase(rig.access, undefined));
+    const odd = new TufKey("odd", { keytype: "new", scheme: "new", text: "?" }, { keytype: "new" });
+    const timestamp = draft.root.roles.get("timestamp")!;
+    draft.root = {
+      ...draft.root,
+      keys: new Map(draft.root.keys).set("odd", odd),
+      roles: new Map(draft.root.roles).set("timestamp", { ...timestamp, keyIds: ["odd", ...timestamp.keyIds] }),
+    };
+    const fingerprint = await fingerprintOf(rig.online);
+    const changes = await revocation(draft, { fingerprint, resetVersions: true, replacement: spare.key });
+    expect(changes.filter((change) => change.action === "keys" && change.role === "timestamp")).toEqual([
+      {
+        action: "keys",
+        role: "timestamp",
+        delegator: undefined,
+        add: [spare.key],
+        remove: ["odd", rig.online.key.id],
+      },
     ]);
   });
 });
