@@ -62,7 +62,7 @@ describe("delegations of other tools", () => {
   });
 
   it("in a circle among others do not hold up a new one", async () => {
-    const { draft, ada, bob } = await rigs();
+    const { draft, bob } = await rigs();
     const targets = await draft.document("targets");
     const { keys, roles, extra } = targets.delegations!;
     const to = (name: string) => ({ keys, roles: [{ ...roles[0]!, name }], extra });
