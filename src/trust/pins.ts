@@ -79,11 +79,17 @@ function countBraces(text: string): number {
 }
 
 /**
- * Finds the pin for a repository: the exact one, else the longest prefix.
+ * Finds the pin for a repository: the exact one, else the longest prefix. Records of a first use count only where there
+ * is no pin: a root that nobody checked must not stand in for keys that somebody named, though its pattern is narrower.
  *
  * @param repository registry and repository without tag, e.g. `ghcr.io/acme/app`
  */
 export function matchPin(entries: readonly PinEntry[], repository: string): PinMatch | undefined {
+  const pins = entries.filter(({ firstUse }) => !firstUse);
+  return closest(pins, repository) ?? closest(entries, repository);
+}
+
+function closest(entries: readonly PinEntry[], repository: string): PinMatch | undefined {
   let best: PinMatch | undefined;
   for (const entry of entries) {
     if (entry.pattern === repository) return { entry, collection: entry.collection, rest: undefined };

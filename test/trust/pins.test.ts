@@ -42,6 +42,19 @@ describe("matchPin", () => {
     expect(matchPin(pins, "ghcr.io/x")?.collection).toBe("x");
   });
 
+  it("prefers a pin to the record of a first use, also where the record is for this repository alone", () => {
+    const record = entry("ghcr.io/acme/app", "acme/app", { firstUse: true, pin: { fingerprints: ["cd"] } });
+    const pin = entry("ghcr.io/acme/{rest}", "acme/{rest}");
+    for (const pins of [
+      [record, pin],
+      [pin, record],
+    ]) {
+      expect(matchPin(pins, "ghcr.io/acme/app")?.entry).toBe(pin);
+      expect(cover({ pins })).toMatchObject({ reason: "pin", pin: { fingerprints: ["ab"] } });
+    }
+    expect(matchPin([record, entry("ghcr.io/x/{rest}", "x/{rest}")], "ghcr.io/acme/app")?.entry).toBe(record);
+  });
+
   it("does not match a name that only begins alike", () => {
     expect(matchPin([entry("ghcr.io/acme/{rest}", "x/{rest}")], "ghcr.io/acme-evil/app")).toBeUndefined();
     expect(matchPin([entry("ghcr.io/acme/{rest}", "x/{rest}")], "ghcr.io/acme/")).toBeUndefined();
