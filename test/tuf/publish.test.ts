@@ -2,10 +2,20 @@ import { describe, expect, test } from "vitest";
 import { equalBytes } from "../../src/base/bytes.ts";
 import { prefixPatterns } from "../../src/tuf/editor.ts";
 import { decodeMetadata } from "../../src/tuf/metadata.ts";
-import { publishChanges, publishNew } from "../../src/tuf/publish.ts";
+import { publishChanges, publishNew, readBase } from "../../src/tuf/publish.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
 import { codeOf } from "../support/error-code.ts";
-import { add, DAY, environment, MemoryPublisherStore, NOW, people, person, Rig } from "../support/tuf-publishing.ts";
+import {
+  add,
+  DAY,
+  environment,
+  MemoryPublisherStore,
+  NOW,
+  people,
+  person,
+  Rig,
+  type Person,
+} from "../support/tuf-publishing.ts";
 
 /** Asserts that an action is refused, changes nothing, and that the next honest publish works. */
 async function expectRefusal(rig: Rig, code: string, action: () => Promise<unknown>): Promise<void> {
@@ -166,6 +176,25 @@ describe("delegations", () => {
     await rig.client(returning).refresh();
     const { signed } = decodeMetadata(rig.store.files.get("2.bob.json")!, "targets");
     expect(signed.targets.size).toBe(0);
+  });
+
+  test("stay listed for those who saw them, until the snapshot has other keys", async () => {
+    const [ada, other] = (await people(2)) as [Person, Person];
+    const rig = await Rig.make();
+    const prefix = { action: "delegate", delegator: "targets", paths: prefixPatterns("team/") } as const;
+    await rig.publish([{ ...prefix, role: "ada", keys: [ada.key] }, add("x")], [...rig.all, ada]);
+    const returning = memoryTufStore();
+    await rig.client(returning).refresh();
+    const listed = async () => [...(await readBase(rig.access, undefined)).snapshot.signed.meta.keys()].toSorted();
+
+    await rig.publish([{ action: "undelegate", delegator: "targets", role: "ada" }]);
+    expect(await listed()).toEqual(["ada", "targets"]);
+    await rig.client(returning).refresh();
+    const rotation = { action: "keys", role: "snapshot", add: [other.key], remove: [rig.online.key.id] } as const;
+    await rig.publish([rotation], [...rig.all, other]);
+    expect(await listed()).toEqual(["targets"]);
+    await rig.client(returning).refresh();
+    expect((await rig.find("x"))?.role).toBe("targets");
   });
 
   test("refuse a name that clients would take somebody else's word for", async () => {

@@ -136,6 +136,23 @@ describe("staged changes", () => {
     ]);
   });
 
+  test("are not published by who has only the former key of the timestamp", async () => {
+    const rig = await Rig.make();
+    const [fresh] = (await people(1)) as [Person];
+    const staging = memoryStaging();
+    const rotation = { action: "keys", role: "timestamp", add: [fresh.key], remove: [rig.online.key.id] } as const;
+    await stageChanges(rig.access, staging, () => [rotation], environment([]));
+    expect((await signAs(rig, staging, rig.root, fresh)).missing).toEqual([]);
+    const [before, staged] = [rig.store.snapshot(), staging.content];
+    await expect(publishStaged(rig.access, staging, environment([rig.online]))).rejects.toMatchObject({
+      code: "KEY_MISSING",
+      details: { missing: [fresh.key.id] },
+    });
+    expect([rig.store.snapshot(), staging.content]).toEqual([before, staged]);
+    await publishStaged(rig.access, staging, environment([rig.online, fresh]));
+    await rig.client().refresh();
+  });
+
   test("can be dropped", async () => {
     const { rig, staging } = await quorum(2, 2);
     await stageChanges(rig.access, staging, () => [{ action: "renew", role: "root" }], environment([]));
