@@ -59,6 +59,8 @@ export class ArtifactTransfer {
   private readonly options: TransferOptions;
   private readonly done = new Set<Digest>();
   private readonly doneBlobs = new Set<Digest>();
+  /** What indexes list: it may have attachments of its own. */
+  private readonly members = new Map<Digest, readonly Digest[]>();
 
   constructor(options: TransferOptions) {
     this.options = options;
@@ -84,6 +86,10 @@ export class ArtifactTransfer {
         if (child === undefined) throw lacks(source, manifest.digest, entry.digest);
         await this.artifact(child, depth + 1);
       }
+      this.members.set(
+        manifest.digest,
+        manifest.content.manifests.map(({ digest }) => digest),
+      );
     } else {
       const { config, layers } = manifest.content;
       await inParallel([config, ...layers], (blob) => this.blob(blob));
@@ -98,11 +104,12 @@ export class ArtifactTransfer {
   }
 
   /**
-   * Brings what refers to a manifest, and cosign's signatures of it. The source's list is a claim: what does not name
+   * Brings what refers to a manifest or to what it lists, and cosign's signatures of them. The source's list is a claim: what does not name
    * the manifest as its subject is left out, and said.
    */
   async attachments(subject: Digest, depth = 0): Promise<void> {
     const { source, destination, signal, dryRun } = this.options;
+    for (const member of this.members.get(subject) ?? []) await this.attachments(member, depth);
     for (const { digest } of await source.referrers.list(subject, { signal })) {
       const referrer = await source.manifests.get(digest, { signal });
       if (referrer?.content.subject?.digest !== subject) {

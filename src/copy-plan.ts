@@ -23,6 +23,8 @@ export interface SourceTrustOptions {
   readonly runtime: Runtime;
   readonly source: ContentStore;
   readonly reference: TaggedReference;
+  /** Copy every tag, not the one that the reference names, and tell how the destination differs. */
+  readonly allTags?: boolean | undefined;
   /** What the source is verified against. Undefined: nothing is verified, and that is said. */
   readonly trust?: Coverage | undefined;
   /** Verifies exactly the files that will be written, with what `trust` knows; needed where trust data is in the registry. */
@@ -101,10 +103,11 @@ async function openVerified(
 }
 
 async function unverified(
-  { runtime, reference }: SourceTrustOptions,
+  { runtime, source, reference, allTags }: SourceTrustOptions,
   state: Pick<PublishedState, "files"> | undefined,
 ): Promise<SourceTrust> {
-  const message = `${formatTagged(reference)} is copied unverified: nobody's signature was checked`;
+  const what = allTags === true ? source.name : nameIn(source, reference);
+  const message = `${what} is copied unverified: nobody's signature was checked`;
   const notes = [{ code: "unverified", message }];
   const none = { elsewhere: false, choose: undefined, notes };
   if (state === undefined) return { ...none, state, name: undefined, collection: undefined };
@@ -143,7 +146,7 @@ export async function planTag(
 ): Promise<PlannedTag> {
   const found = await findArtifact(source, reference.digest ?? reference.tag, signal);
   if (choose === undefined || (found === undefined && reference.digest !== undefined)) {
-    if (found === undefined) throw notFound(reference);
+    if (found === undefined) throw notFound(source, reference);
     await admission.admit({ reference, tag, manifest: found.digest, found, verified: "none" });
     return { tag, manifests: [await required(source, found.digest, signal)], verified: "none" };
   }
@@ -157,7 +160,7 @@ export async function planTag(
     const manifest = await source.manifests.get(digest, { signal });
     if (manifest !== undefined) manifests.push(manifest); // one that was signed for another place need not be here
   }
-  if (manifests[0] === undefined) throw notFound(reference);
+  if (manifests[0] === undefined) throw notFound(source, reference);
   const verified = isUnderWay ? "artifact" : binding.verified;
   await admission.admit({
     reference,
@@ -183,8 +186,13 @@ async function required(
   });
 }
 
-function notFound(reference: TaggedReference): RegistryError {
-  return new RegistryError("REGISTRY_NOT_FOUND", `${formatTagged(reference)} does not exist at the source`, {
+/** As the source calls itself: a layout has a path and no host. */
+function nameIn({ name }: ContentStore, { tagged, tag, digest }: TaggedReference): string {
+  return `${name}${tagged ? `:${tag}` : ""}${digest === undefined ? "" : `@${digest}`}`;
+}
+
+function notFound(source: ContentStore, reference: TaggedReference): RegistryError {
+  return new RegistryError("REGISTRY_NOT_FOUND", `${nameIn(source, reference)} does not exist at the source`, {
     status: 404,
     hint: "Check the spelling; `wasm-to-oci list` shows the tags of a repository",
   });

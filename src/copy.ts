@@ -8,7 +8,7 @@ import { Admission, type DestinationRules } from "./admit-copy.ts";
 import { ArtifactTransfer, isAttachmentTag, type TransferCounts, type TransferOptions } from "./copy-artifact.ts";
 import { planTag, readSourceTrust, type PlannedTag, type SourceTrust, type SourceTrustOptions } from "./copy-plan.ts";
 import type { Digest } from "./base/digest.ts";
-import { FormatError, RegistryError, TrustError } from "./base/errors.ts";
+import { FormatError, RegistryError, TrustError, UsageError } from "./base/errors.ts";
 import type { Runtime } from "./base/runtime.ts";
 import { findArtifact } from "./find-artifact.ts";
 import type { ContentStore } from "./oci/content-store.ts";
@@ -17,7 +17,7 @@ import { bindTarget } from "./trust/binding.ts";
 import { compareStates, type StateRelation } from "./trust/compare-states.ts";
 import { readTrustState, writeTrustState } from "./trust/oci/state.ts";
 import type { Note, Verified } from "./trust/report.ts";
-import { isTrustTag } from "./trust/oci/tags.ts";
+import { isTrustTag, TRUST_TAG } from "./trust/oci/tags.ts";
 
 /** Tags of one repository: more take hours, and are better mirrored by the registry itself. */
 const MAX_TAGS = 20_000;
@@ -28,8 +28,6 @@ export interface CopyOptions extends Omit<TransferOptions, "source" | "destinati
   readonly destination: ContentStore;
   /** The source, as messages and signed names have it. Its tag is copied, or its digest without a tag. */
   readonly reference: TaggedReference;
-  /** Copy every tag, and tell how the destination differs. */
-  readonly allTags?: boolean | undefined;
   /** The tag at the destination; the source's unless told. */
   readonly destinationTag?: string | undefined;
   /** Where trust data goes; the destination itself unless told. */
@@ -78,6 +76,7 @@ export interface CopyReport extends TransferCounts {
 /**
  * Copies.
  *
+ * @throws {UsageError} USAGE for a tag that is trust data's own, at either end
  * @throws {TrustError} every refusal of a verified source; COPY_OTHER_COLLECTION, COPY_DESTINATION_NEWER; POLICY_REFUSED
  *   and COLLECTION_MISMATCH by the policy of either end
  * @throws {RegistryError} REGISTRY_NOT_FOUND, DIGEST_MISMATCH, …
@@ -89,12 +88,15 @@ export interface CopyReport extends TransferCounts {
  */
 export async function copy(options: CopyOptions): Promise<CopyReport> {
   const { destination, reference, signal } = options;
+  if (options.allTags !== true) requireModuleTag(reference.tag);
+  if (options.destinationTag !== undefined) requireModuleTag(options.destinationTag);
   const trustDestination = options.trustDestination ?? destination;
   const trust = await readSourceTrust(options);
   const there = trust.state && (await readTrustState(trustDestination, { signal }));
   const relation = trust.state && compareStates(trust.state.files, there?.files, trustDestination.name);
   const admission = new Admission(options);
   if (trust.state !== undefined) admission.admitCollection(trust.name);
+  const contradicted = trust.state === undefined ? await contradictedBy(trustDestination, signal) : [];
   const { planned, ...leftOut } = await plan(options, trust, relation, admission);
   const transfer = new ArtifactTransfer(options);
   const tags: CopiedTag[] = [];
@@ -122,7 +124,7 @@ export async function copy(options: CopyOptions): Promise<CopyReport> {
     ...leftOut,
     ...transfer.counts,
     trust: { change: changeOf(trust, relation), collection: trust.name, verified: trust.collection?.verified === true },
-    notes: [...trust.notes, ...renamed(options, reference, trust), ...transfer.notes],
+    notes: [...trust.notes, ...contradicted, ...renamed(options, reference, trust), ...transfer.notes],
   };
 }
 
@@ -159,11 +161,28 @@ async function plan(
   const tag = reference.tagged ? (options.destinationTag ?? reference.tag) : options.destinationTag;
   planned.push(await planTag(options, trust, admission, reference, tag));
   if (relation !== "newer" || trust.collection === undefined) return { planned, unsigned, refused };
-  for (const other of await moduleTags(destination, signal)) {
+  for (const other of await tagsThere(destination, signal)) {
     if (other === tag || !(await isContradicted(destination, trust, other, signal))) continue;
     planned.push(await planTag(options, trust, admission, namedTag(reference, other), other));
   }
   return { planned, unsigned, refused };
+}
+
+/** Trust data goes along with modules, compared and in its turn: by its tag it would overwrite whatever is there. */
+function requireModuleTag(tag: string): void {
+  if (!isTrustTag(tag)) return;
+  throw new UsageError("USAGE", `the tag ${JSON.stringify(tag)} is reserved for trust data`, {
+    hint: "Copy a module, or --all-tags: the trust data goes along",
+  });
+}
+
+/** An unsigned copy changes no trust data; where there is some, it may sign something else under this tag. */
+async function contradictedBy(trustDestination: ContentStore, signal: AbortSignal | undefined): Promise<Note[]> {
+  if ((await trustDestination.manifests.head(TRUST_TAG, { signal })) === undefined) return [];
+  const message =
+    `${trustDestination.name} has trust data, and this copy brings none: ` +
+    "whoever verifies there refuses each tag that is not as it was signed there";
+  return [{ code: "unsigned-copy", message }];
 }
 
 function namedTag({ registry, repository }: TaggedReference, tag: string): TaggedReference {
@@ -189,23 +208,29 @@ async function isContradicted(
   }
 }
 
-/** The tags that name modules; none where there is no such repository yet. */
+/** The tags that name modules. @throws {RegistryError} REGISTRY_NOT_FOUND where there is no such repository */
 async function moduleTags(store: ContentStore, signal: AbortSignal | undefined): Promise<string[]> {
   const tags: string[] = [];
-  try {
-    for await (const tag of store.tags.list({ signal })) {
-      if (!isTrustTag(tag) && !isAttachmentTag(tag)) tags.push(tag);
-      if (tags.length > MAX_TAGS) {
-        throw new FormatError("LIMIT_EXCEEDED", `${store.name} has more than ${MAX_TAGS} tags`, {
-          hint: "Copy single tags",
-          details: { limit: MAX_TAGS },
-        });
-      }
+  for await (const tag of store.tags.list({ signal })) {
+    if (!isTrustTag(tag) && !isAttachmentTag(tag)) tags.push(tag);
+    if (tags.length > MAX_TAGS) {
+      throw new FormatError("LIMIT_EXCEEDED", `${store.name} has more than ${MAX_TAGS} tags`, {
+        hint: "Copy single tags",
+        details: { limit: MAX_TAGS },
+      });
     }
-  } catch (error) {
-    if (!(error instanceof RegistryError) || error.code !== "REGISTRY_NOT_FOUND") throw error;
   }
   return tags.toSorted();
+}
+
+/** The same; a destination need not exist yet, whereas a source that does not was misspelt. */
+async function tagsThere(destination: ContentStore, signal: AbortSignal | undefined): Promise<string[]> {
+  try {
+    return await moduleTags(destination, signal);
+  } catch (error) {
+    if (error instanceof RegistryError && error.code === "REGISTRY_NOT_FOUND") return [];
+    throw error;
+  }
 }
 
 async function surplus(
@@ -215,7 +240,7 @@ async function surplus(
   signal: AbortSignal | undefined,
 ): Promise<string[]> {
   const known = new Set([...planned.map(({ tag }) => tag), ...unsigned, ...refused.map(({ tag }) => tag)]);
-  return (await moduleTags(destination, signal)).filter((tag) => !known.has(tag));
+  return (await tagsThere(destination, signal)).filter((tag) => !known.has(tag));
 }
 
 function changeOf(

@@ -115,8 +115,29 @@ describe("a copy", () => {
     const report = await rig.copy({ trust: undefined });
     expect(report.tags[0]!.verified).toBe("none");
     expect(report.notes.map(({ code }) => code)).toEqual(["unverified"]);
+    expect(report.notes[0]!.message).toContain(`${rig.from.host}/acme/app:v1 is copied`);
+    const all = await rig.copy({ trust: undefined, allTags: true });
+    expect(all.notes[0]!.message).toContain(`${rig.from.host}/acme/app is copied`); // and no tag that nobody named
     expect(report.trust).toEqual({ change: "none", collection: undefined, verified: false });
     expect(rig.to.manifests.has("mirror/app:v1")).toBe(true);
+  });
+
+  it("of what nobody signed, onto what somebody did, leaves the trust data there, and says what follows", async () => {
+    await rig.push("app");
+    await rig.copy();
+    const beside = rig.client.repository({ registry: rig.from.host, repository: "acme/unsigned" });
+    await rig.push("nobody's", "v1", false, { reference: `${rig.from.host}/acme/unsigned:v1` });
+    const signed = rig.to.manifests.get("mirror/app:tuf");
+    const report = await rig.copy({
+      source: beside,
+      reference: taggedReference(`${rig.from.host}/acme/unsigned:v1`),
+      trust: undefined,
+    });
+    expect(report.notes.map(({ code }) => code)).toEqual(["unverified", "unsigned-copy"]);
+    expect(rig.to.manifests.get("mirror/app:tuf")).toBe(signed);
+    await failure(rig.pull(), "TAG_MISMATCH");
+    await rig.copy();
+    expect((await rig.pull()).bytes).toEqual(moduleBytes("app"));
   });
 
   it("of what another place signs leaves the trust data there, and says so plainly", async () => {
@@ -178,6 +199,21 @@ describe("a copy", () => {
     const order = rig.to.log().filter((line) => line.startsWith("PUT /v2/mirror/app/manifests/"));
     expect(order.map((line) => line.split("/").at(-1))).toEqual([artifact.digest, index, "all"]);
   });
+
+  it("brings along what is attached to the members of an index", async () => {
+    const { artifact } = await rig.push("app", "v1", false);
+    const size = rig.from.manifests.get("acme/app:v1")!.bytes.length;
+    const child = { mediaType: MediaType.ociManifest, digest: artifact.digest, size };
+    const inner = { schemaVersion: 2, mediaType: MediaType.ociIndex, manifests: [child] };
+    const digest = rig.from.addManifest("acme/app", inner, MediaType.ociIndex);
+    const entry = { mediaType: MediaType.ociIndex, digest, size: Buffer.byteLength(JSON.stringify(inner)) };
+    rig.from.addManifest("acme/app", { ...inner, manifests: [entry] }, MediaType.ociIndex, "all");
+    const signature = attach(artifact.digest, "application/vnd.cncf.notary.signature");
+    listReferrers(artifact.digest, signature);
+    const reference = taggedReference(`${rig.from.host}/acme/app:all`);
+    expect(await rig.copy({ trust: undefined, reference })).toMatchObject({ attachments: 1 });
+    expect(await rig.destination.referrers.list(artifact.digest)).toMatchObject([{ digest: signature }]);
+  });
 });
 
 describe("a copy refuses, and changes nothing,", () => {
@@ -212,6 +248,23 @@ describe("a copy refuses, and changes nothing,", () => {
     await expectRefusal(rig.copy(), "PIN_MISMATCH");
     rig.from.manifests.set("acme/app:tuf", trusted);
     await rig.copy();
+  });
+
+  it.each(["tuf", "tuf-staged", "tuf-change-1"])("to or from the tag %s, which is trust data's own", async (tag) => {
+    await rig.push("app");
+    await rig.copy();
+    await rig.push("nobody's", "v1", false, { reference: `${rig.from.host}/acme/unsigned:v1` });
+    const source = rig.client.repository({ registry: rig.from.host, repository: "acme/unsigned" });
+    const reference = taggedReference(`${rig.from.host}/acme/unsigned:v1`);
+    await expectRefusal(rig.copy({ source, reference, trust: undefined, destinationTag: tag }), "USAGE");
+    const trusted = taggedReference(`${rig.from.host}/acme/app:${tag}`);
+    await expectRefusal(rig.copy({ reference: trusted, trust: undefined, destinationTag: "v9" }), "USAGE");
+    expect((await rig.pull()).bytes).toEqual(moduleBytes("app"));
+  });
+
+  it("all tags of a repository that does not exist", async () => {
+    const source = rig.client.repository({ registry: rig.from.host, repository: "acme/ap" });
+    await expectRefusal(rig.copy({ source, trust: undefined, allTags: true }), "REGISTRY_NOT_FOUND");
   });
 
   it("a destination with newer trust data", async () => {
