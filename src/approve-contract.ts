@@ -26,11 +26,12 @@ type Asked = Pick<Contract, "kind" | "imports">;
 /**
  * Refuses before the download what the signed contract tells already.
  *
+ * @returns the check made; none where no contract is signed
  * @throws {TrustError} CONTRACT_WIDENED; {UsageError} USAGE
  */
-export async function requireApprovedTarget(asking: Asking, { custom, name }: SignedTarget): Promise<void> {
+export async function requireApprovedTarget(asking: Asking, { custom, name }: SignedTarget): Promise<Check[]> {
   const contract = readBinding(custom, name)?.contract;
-  if (contract !== undefined) await requireApproved(asking, contract);
+  return contract === undefined ? [] : [await requireApproved(asking, contract)];
 }
 
 /** Remembers as approved what the signed contract asks for: nobody looks at the module of what is locked any more. */

@@ -2,6 +2,8 @@
  * Explain: who may publish a name, by which keys and through which delegations, and what a verification says right
  * now and why. Everything but the module itself is fetched and checked; a refusal is part of the explanation.
  */
+import { mayBeUnsigned, requireAllowedTarget } from "./apply-rules.ts";
+import { requireApprovedTarget } from "./approve-contract.ts";
 import type { Digest } from "./base/digest.ts";
 import { RegistryError, WasmToOciError, type ErrorCode, type ErrorDetails, type ErrorKind } from "./base/errors.ts";
 import type { Runtime } from "./base/runtime.ts";
@@ -9,15 +11,16 @@ import { findArtifact } from "./find-artifact.ts";
 import type { ContentStores } from "./oci/content-store.ts";
 import type { Reference } from "./oci/reference.ts";
 import { formatTagged, taggedReference, type TaggedReference } from "./oci/tagged-reference.ts";
+import { askingOf } from "./release-module.ts";
 import type { Administration, CollectionStatus } from "./trust/administration.ts";
 import type { Authority } from "./trust/authorities.ts";
 import { bindTarget, type FoundArtifact } from "./trust/binding.ts";
+import { readOnlyApprovals, type ApprovalUse } from "./trust/contract/approvals.ts";
 import type { Contract } from "./trust/contract/contract.ts";
 import { targetName, type Coverage } from "./trust/coverage.ts";
 import type { Pin } from "./trust/pin.ts";
 import type { Check, Note, Verified } from "./trust/report.ts";
 import { chooseTarget, knowledgeNotes, trustChecks, trustNotes } from "./trust/resolve.ts";
-import { checkTargetRules } from "./trust/policy/rules.ts";
 import type { KeyReport, RoleReport, SignedTarget, TrustedCollection, TrustSource } from "./trust/source.ts";
 import { readBinding } from "./trust/target-custom.ts";
 
@@ -29,6 +32,8 @@ export interface ExplainOptions {
   readonly trust: Coverage;
   /** Looks at collections that cannot be verified, expired ones for example. */
   readonly administration?: Pick<Administration, "status"> | undefined;
+  /** What was approved, where a policy wants wider contracts approved. Nothing is added to it. */
+  readonly approvals?: Pick<ApprovalUse, "get"> | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -114,13 +119,14 @@ export async function explain(options: ExplainOptions): Promise<Explained> {
   } catch (error) {
     const refusal = draft.refused(error);
     if (draft.opened) return refusal;
+    if (await mayBeUnsigned(trust, error)) return draft.refused(error, deliveredUnsigned(trust));
     if (await explainUnopened(options, draft)) return draft.refused(error);
     return { ...refusal, explanation: { ...refusal.explanation, status: await statusOf(options) } };
   }
 }
 
 async function explainOpened(
-  { registry, runtime, trust, signal }: ExplainOptions,
+  { registry, runtime, trust, approvals, signal }: ExplainOptions,
   reference: TaggedReference,
   collection: TrustedCollection,
   draft: Draft,
@@ -137,13 +143,10 @@ async function explainOpened(
   const binding = bindTarget(target, found, draft.reference);
   draft.checks.push(...binding.checks);
   draft.notes.push(...binding.notes);
-  if (trust.rules !== undefined) {
-    const { role, length: size } = target;
-    const { format } = found ?? {};
-    const { contract } = readBinding(target.custom, target.name) ?? {};
-    const facts = { reference: draft.reference, role, size, format, verified: binding.verified, contract };
-    draft.checks.push(...checkTargetRules(trust.rules, facts));
-  }
+  const resolved = { name: draft.reference, trust, collection, target, binding, found };
+  draft.checks.push(...requireAllowedTarget(resolved));
+  const asking = approvals && askingOf(resolved, { approvals: { store: readOnlyApprovals(approvals) } });
+  if (asking !== undefined) draft.checks.push(...(await requireApprovedTarget(asking, target)));
   draft.verified = binding.verified;
 }
 
@@ -211,7 +214,8 @@ class Draft {
     return { explanation: this.explanation(undefined), error: undefined };
   }
 
-  refused(error: unknown): Explained {
+  refused(error: unknown, ...notes: readonly Note[]): Explained {
+    this.notes.push(...notes);
     if (!(error instanceof WasmToOciError) || error.kind === "interrupted") throw error;
     const { code, kind, message, hint, details } = error;
     return { explanation: this.explanation({ code, kind, message, hint, details }), error };
@@ -236,6 +240,12 @@ class Draft {
       status: undefined,
     };
   }
+}
+
+/** That it cannot be verified is the answer; that a pull gives it out all the same must not be hidden. */
+function deliveredUnsigned({ rules }: Coverage): Note {
+  const message = `a pull does not end here: ${rules!.origin} lets it be delivered unverified where nobody has signed`;
+  return { code: "unverified", message };
 }
 
 function notInRegistry(name: string): RegistryError {

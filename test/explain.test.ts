@@ -6,11 +6,15 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { InterruptedError, TransportError, TrustError } from "../src/base/errors.ts";
 import { explain, type Explained, type ExplainOptions } from "../src/explain.ts";
 import { openTufTrustDir } from "../src/node/tuf-source.ts";
+import { moduleFromBytes } from "../src/read-module.ts";
 import type { CollectionStatus } from "../src/trust/administration.ts";
+import { memoryApprovalStore } from "../src/trust/contract/approvals.ts";
 import type { Coverage } from "../src/trust/coverage.ts";
 import { createTufSource } from "../src/trust/tuf/source.ts";
+import { MemoryTrustSource } from "./support/memory-trust-source.ts";
 import { NOW, TufSimulator } from "./support/tuf-repository.ts";
-import { failure, UseCase } from "./support/use-case.ts";
+import { failure, moduleBytes, UseCase } from "./support/use-case.ts";
+import { moduleAsking } from "./support/wasm-builder.ts";
 
 let world: UseCase;
 
@@ -112,6 +116,49 @@ describe("explain", () => {
     const { explanation } = await ask({ trust });
     expect(explanation.refusal).toMatchObject({ code: "POLICY_REFUSED", details: { rule: "kinds" } });
     expect(explanation.checks.length).toBeGreaterThan(0);
+  });
+
+  it("judges the module that a pull would deliver, not the manifest that docker trust has signed", async () => {
+    const { artifact } = await world.push("one", { sign: undefined });
+    const { bytes } = world.registry.manifests.get("team/app:v1")!;
+    const hashes = { sha256: artifact.digest.slice("sha256:".length) };
+    const source = new MemoryTrustSource();
+    await source.publish(world.repository, () => [{ action: "add", name: "v1", length: bytes.length, hashes }], {
+      firstUse: "refuse",
+    });
+    const { length } = moduleBytes("one");
+    expect(length).toBeLessThan(bytes.length);
+    const rules = { origin: "policy.json:3", missing: "reject", maxSize: length } as const;
+    const trust: Coverage = { ...world.coverage, source, rules };
+    expect((await ask({ trust })).error).toBeUndefined();
+    await world.pull({ trust });
+    const tight = { ...trust, rules: { ...rules, maxSize: length - 1 } };
+    expect((await ask({ trust: tight })).error).toMatchObject({ code: "POLICY_REFUSED" });
+  });
+
+  it("tells that a wider contract waits for approval, and approves nothing by looking", async () => {
+    const approvals = memoryApprovalStore();
+    const rules = { origin: "policy.json:3", missing: "reject", widening: "approve" } as const;
+    const trust: Coverage = { ...world.coverage, rules };
+    await world.push("one");
+    await world.pull({ trust, approvals: { store: approvals } });
+    const before = await approvals.list();
+    const { explanation } = await ask({ trust, approvals });
+    expect(explanation.checks.at(-1)?.check).toBe("contract-approved");
+    await world.push("two", { module: moduleFromBytes("two.wasm", moduleAsking("env", "boom")) });
+    const { explanation: wider, error } = await ask({ trust, approvals });
+    expect(error?.code).toBe("CONTRACT_WIDENED");
+    expect(wider).toMatchObject({ verified: undefined, refusal: { code: "CONTRACT_WIDENED" } });
+    expect(await approvals.list()).toEqual(before);
+  });
+
+  it("does not hide that a pull delivers what nobody has signed, where a policy lets it", async () => {
+    await world.push("one", { sign: undefined });
+    const rules = { origin: "policy.json:3", missing: "accept" } as const;
+    const { explanation } = await ask({ trust: { ...world.coverage, rules } });
+    expect(explanation.refusal?.code).toBe("TRUST_NOT_FOUND");
+    expect(explanation.notes).toMatchObject([{ code: "unverified", message: /policy\.json:3/ }]);
+    expect((await ask()).explanation.notes).toEqual([]);
   });
 
   it("shows the other roles where a delegated one cannot be relied on", async () => {

@@ -1,5 +1,6 @@
 import { explain, type Explanation } from "../../explain.ts";
 import type { StoredKey } from "../../keys/key-store.ts";
+import { openApprovalFile } from "../../node/approval-file.ts";
 import { taggedReference } from "../../oci/tagged-reference.ts";
 import type { Authority, AuthorityKey, AuthorityState } from "../../trust/authorities.ts";
 import { defineCommand } from "../command.ts";
@@ -13,6 +14,7 @@ import {
   registryOptions,
   trustReadingOptions,
 } from "../shared-options.ts";
+import { trustDirectory } from "../trust-directory.ts";
 
 const REASONS: Readonly<Record<Explanation["source"]["reason"], string>> = {
   flags: "as this command's options say",
@@ -58,7 +60,9 @@ export const explainCommand = defineCommand({
       }
       const administration = session.statusIn(trust, reference);
       const { runtime, registry, keys } = session;
-      const { explanation, error } = await explain({ runtime, registry, reference, trust, administration, signal });
+      const approvals = openApprovalFile(trustDirectory(context, options.dir));
+      const asked = { runtime, registry, reference, trust, administration, approvals, signal };
+      const { explanation, error } = await explain(asked);
       const held = new Map((await keys.list()).map((key) => [key.id, key]));
       sayNotes(context, explanation.notes);
       if (out.format === "json") await out.json(withHeldKeys(explanation, held));
