@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -414,6 +415,12 @@ describe("a bundle is refused", () => {
     expect(entries.some(({ content }) => content.equals(moduleBytes("evil!")))).toBe(true);
     await failure(extract(await file(writeTar(entries))), "TAG_MISMATCH"); // its metadata is the publisher's, and is remembered
     expect((await extract(await file(newer))).bytes).toEqual(moduleBytes("newer"));
+  });
+
+  it("that is a pipe, at once and not when somebody writes to it", async () => {
+    const path = join(consumer.home, "pipe.tar");
+    execFileSync("mkfifo", [path]);
+    await failure(extract(path), "FILE_UNREADABLE");
   });
 
   it("that is a link is read, and a folder is not", async () => {

@@ -3,6 +3,7 @@
  * same for the same content. An archive has its blobs, `oci-layout` and `index.json` once each, and nothing else but
  * what `docker save` adds; nothing is ever unpacked.
  */
+import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { ownBytes, utf8Encode, type Bytes } from "../base/bytes.ts";
 import { digestAlgorithm, digestHex, isDigest, type Digest } from "../base/digest.ts";
@@ -59,7 +60,7 @@ export interface LayoutArchive extends LayoutFiles {
 export async function openLayoutArchive(path: string): Promise<LayoutArchive> {
   let handle: FileHandle;
   try {
-    handle = await open(path, "r");
+    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0)); // a pipe must not block
   } catch (error) {
     throw storageError(error, "read", path);
   }
