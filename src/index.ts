@@ -6,7 +6,7 @@ export type { CacheEntry, ContentCache } from "./content-cache.ts";
 export { lockFloors } from "./trust/lock/comparison.ts";
 export { encodeLockfile, parseLockfile, type LockedModule } from "./trust/lock/lockfile.ts";
 export { verify, type VerifyOptions } from "./verify.ts";
-export { sign, type SignOptions, type SignReport } from "./sign.ts";
+export { sign, stageSignature, type SignOptions, type SignReport, type Stage } from "./sign.ts";
 export { list, type ListedTag, type ListOptions, type ListReport, type TagState } from "./list.ts";
 export type { DestinationRules } from "./admit-copy.ts";
 export type { TagVerdict } from "./judge-tag.ts";

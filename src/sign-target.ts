@@ -53,22 +53,24 @@ export async function publishTarget(signing: Signing, wanted: WantedTarget): Pro
   let former: SignedTarget | undefined;
   const edit = (current: TrustedCollection | undefined): TargetEdit[] => {
     former = current?.find(wanted.name);
-    const binding = nextBinding(former, wanted);
-    if (former !== undefined && isIn(former, signing.roles) && isSigned(former, wanted, binding)) return [];
-    if (former !== undefined && !sameContent(former, wanted)) wanted.onReplace?.(former);
-    return [
-      {
-        action: "add",
-        name: wanted.name,
-        length: wanted.length,
-        hashes: wanted.hashes,
-        custom: withBinding(former?.custom, binding),
-      },
-    ];
+    return targetEdits(former, wanted, signing.roles);
   };
   const names = [wanted.name];
   const result = await signing.source.publish(signing.collection, edit, { ...signing, names });
   return { wanted, result, former };
+}
+
+/** What signs a mapping; nothing where it is signed already just so. */
+export function targetEdits(
+  former: SignedTarget | undefined,
+  wanted: WantedTarget,
+  roles: readonly string[] | undefined,
+): TargetEdit[] {
+  const binding = nextBinding(former, wanted);
+  if (former !== undefined && isIn(former, roles) && isSigned(former, wanted, binding)) return [];
+  if (former !== undefined && !sameContent(former, wanted)) wanted.onReplace?.(former);
+  const { name, length, hashes } = wanted;
+  return [{ action: "add", name, length, hashes, custom: withBinding(former?.custom, binding) }];
 }
 
 /**

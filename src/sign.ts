@@ -9,10 +9,11 @@ import type { Reference } from "./oci/reference.ts";
 import type { RegistryClient } from "./oci/registry-client.ts";
 import { formatTagged, taggedReference } from "./oci/tagged-reference.ts";
 import { readModule } from "./read-module.ts";
-import { publishTarget, type Signing } from "./sign-target.ts";
+import { publishTarget, targetEdits, type Signing, type WantedTarget } from "./sign-target.ts";
+import type { Staged } from "./trust/administration.ts";
 import { contractOf } from "./trust/contract/contract.ts";
 import { targetName } from "./trust/coverage.ts";
-import type { PublishResult, SignedTarget } from "./trust/source.ts";
+import type { EditTargets, PublishOptions, PublishResult, SignedTarget } from "./trust/source.ts";
 
 export interface SignOptions {
   readonly runtime: Runtime;
@@ -45,6 +46,30 @@ export interface SignReport {
  * ```
  */
 export async function sign(options: SignOptions): Promise<SignReport> {
+  const { signing, wanted, report } = await prepare(options);
+  const { result } = await publishTarget(signing, wanted);
+  return { ...report, signed: result };
+}
+
+/** Where changes are left for several people to sign; `TufAdministration` is one. */
+export interface Stage {
+  stageTargets(collection: string, edit: EditTargets, options: PublishOptions): Promise<Staged>;
+}
+
+/**
+ * Leaves the signature of what a tag names for several people, where one of them alone cannot give it.
+ *
+ * @throws as {@link sign}; TRUST_CONFLICT where other changes wait for signatures already
+ */
+export async function stageSignature(options: SignOptions, stage: Stage): Promise<Omit<SignReport, "signed"> & Staged> {
+  const { signing, wanted, report } = await prepare(options);
+  const edit: EditTargets = (current) => targetEdits(current?.find(wanted.name), wanted, signing.roles);
+  const staged = await stage.stageTargets(signing.collection, edit, { ...signing, names: [wanted.name] });
+  return { ...report, ...staged };
+}
+
+/** Reads what a tag names, and says what there is to sign of it. */
+async function prepare(options: SignOptions) {
   const reference = taggedReference(options.reference);
   const name = formatTagged(reference);
   if (!reference.tagged) {
@@ -74,7 +99,7 @@ export async function sign(options: SignOptions): Promise<SignReport> {
   };
   const read = await readModule({ name, body }, options.runtime, options.onProgress);
   const signing = await allowedSigning(options.sign, name, { ...read, format: found.format });
-  const { result } = await publishTarget(signing, {
+  const wanted: WantedTarget = {
     name: targetName(signing, reference.tag),
     length: read.size,
     hashes: read.hashes,
@@ -85,8 +110,9 @@ export async function sign(options: SignOptions): Promise<SignReport> {
     onReplace: (former) => {
       if (reference.digest === undefined) throw replaces(name, former, module.digest, found.digest);
     },
-  });
-  return { reference: name, module, artifact: { digest: found.digest, format: found.format }, signed: result };
+  };
+  const artifact = { digest: found.digest, format: found.format };
+  return { signing, wanted, report: { reference: name, module, artifact } };
 }
 
 /** A tag that names another module than was signed may be somebody's work whose signature must not be had by asking. */

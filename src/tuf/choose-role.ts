@@ -10,13 +10,20 @@ const MAX_ROLES = 32;
  * The role to sign a name in: the one that clients take its word of now, where its keys are at hand; otherwise the
  * first delegated role in their search order that covers the name and can be signed here; otherwise `targets`.
  *
+ * @param suffices what it takes to sign here; {@link canHelpSign} where others are to sign, too
  * @throws {TrustError} KEY_MISSING where no role that covers the name can be signed here
  */
-export async function chooseRole(draft: TufDraft, name: string, signing: SigningKeys): Promise<string> {
+export async function chooseRole(
+  draft: TufDraft,
+  name: string,
+  signing: SigningKeys,
+  suffices: typeof canSign = canSign,
+): Promise<string> {
   const candidates = await candidateRoles(draft, name);
   const signable: string[] = [];
   for (const role of candidates) {
-    if (!(await isSignable(draft, role, signing))) continue;
+    const able = await Promise.all(draft.keyedRoles(role).map((keyed) => suffices(keyed, signing)));
+    if (!able.every(Boolean)) continue;
     if ((await draft.document(role)).targets.has(name)) return role;
     signable.push(role);
   }
@@ -49,9 +56,4 @@ async function candidateRoles(draft: TufDraft, name: string): Promise<string[]> 
     queue.push(...covering.map((delegation) => delegation.name).toReversed());
   }
   return visited;
-}
-
-async function isSignable(draft: TufDraft, role: string, signing: SigningKeys): Promise<boolean> {
-  const able = await Promise.all(draft.keyedRoles(role).map((keyed) => canSign(keyed, signing)));
-  return able.every(Boolean);
 }

@@ -75,6 +75,11 @@ export async function canSign(role: KeyedRole, signing: SigningKeys): Promise<bo
   return (await heldKeys(listedKeys(role), signing)).length >= role.roleKeys.threshold;
 }
 
+/** Tells whether any key of a role is at hand: enough to begin a document that others sign, too. */
+export async function canHelpSign(role: KeyedRole, signing: SigningKeys): Promise<boolean> {
+  return (await heldKeys(listedKeys(role), signing)).length > 0;
+}
+
 /**
  * Signs a message with each of some keys that is at hand, once per key.
  *
@@ -138,7 +143,7 @@ export async function keysMissing(role: KeyedRole, signing: SigningKeys): Promis
       `${signing.location}; missing: ${absent.join(", ")}`,
     {
       role: role.role,
-      hint: "Bring the key with `wasm-to-oci key import`, or stage the change for whoever holds it to sign",
+      hint: "Bring the key with `wasm-to-oci key import`, or leave it to whoever holds it to sign, too: names with `wasm-to-oci sign REFERENCE --stage`, other changes with their --stage",
       details: { missing: absent, threshold, location: signing.location },
     },
   );

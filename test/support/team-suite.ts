@@ -171,6 +171,41 @@ export function describeTeam({ kind, place }: TeamSuite): void {
       expect((await all.document<Status>("ada", "status")).staged).toBeUndefined();
     });
 
+    it("releases a module only with the signatures of two, and takes it back likewise", async () => {
+      const all = await team("release");
+      await all.document("ada", "init");
+      const bob = await all.key("bob");
+      await all.document("ada", "threshold", ["targets", "2", "--add", bob, "--stage"]);
+      await all.document("bob", "sign", ["--yes"]);
+      await all.document("ada", "sign", ["--yes"]);
+      const reference = `${all.repository}:v1`;
+      const alone = await push(all, "ada", reference);
+      expect(alone).toMatchObject({ status: 4, stdout: "" });
+      expect(alone.stderr).toContain("--stage");
+      expect(await all.run("ada", ["push", "m.wasm", reference])).toMatchObject({ status: 0 });
+
+      const stage = ["sign", reference, "--stage", "--format", "json", ...all.place];
+      const staged = await all.run("ada", stage);
+      expect(JSON.parse(staged.stdout)).toMatchObject({
+        reference,
+        published: [],
+        staged: { missing: [expect.stringMatching(/^targets: 1 more of bob/)] },
+      });
+      expect(await pull(all, "ada", reference)).toMatchObject({ status: 11 });
+      const review = await all.trust("bob", "sign", ["--review"]);
+      expect(review.stdout).toMatch(/\+ target "app\/v1" \d+ bytes\n +sha256:[0-9a-f]{64}/);
+      await all.document("bob", "sign", ["--yes"]);
+      expect((await all.document<Changed>("ada", "sign", ["--yes"])).published).toContain("targets");
+      expect(await pull(all, "ada", reference)).toMatchObject({ status: 0 });
+      expect(await all.run("ada", stage)).toMatchObject({ status: 2, stdout: "" }); // it is so already
+
+      await all.refused("bob", "remove", ["app/v1"], { code: "KEY_MISSING", status: 4 });
+      await all.refused("bob", "remove", ["--stage", "--yes"], { code: "USAGE", status: 2 });
+      await all.document("bob", "remove", ["app/v1", "--stage"]);
+      await all.document("ada", "sign", ["--yes"]);
+      expect(await pull(all, "ada", reference)).toMatchObject({ status: 11 });
+    });
+
     it("lets somebody publish under a prefix, and nowhere else, once their key has shown itself", async () => {
       const all = await team("space");
       await all.document("ada", "init");

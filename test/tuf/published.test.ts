@@ -7,6 +7,7 @@ import { publishChanges, publishPending, readBase } from "../../src/tuf/publish.
 import { repairCollection } from "../../src/tuf/repair.ts";
 import type { Delegations } from "../../src/tuf/schema.ts";
 import { chooseRole, roleOf } from "../../src/tuf/choose-role.ts";
+import { canHelpSign } from "../../src/tuf/signing-keys.ts";
 import { statusOf } from "../../src/tuf/status.ts";
 import { codeOf } from "../support/error-code.ts";
 import { add, DAY, environment, NOW, people, person, Rig, type Person } from "../support/tuf-publishing.ts";
@@ -32,6 +33,13 @@ async function swapKeys(rig: Rig, role: string, to: Person): Promise<void> {
   draft.update("targets", { ...targets, delegations });
   const { pending } = await signPending(base, pendingOf(draft, env.now), env.signing);
   await publishPending(rig.access, draft, pending, env);
+}
+
+/** Lets a role need all of some people. */
+function withThreshold(delegations: Delegations, role: string, all: readonly Person[]): Delegations {
+  const keyIds = all.map(({ key }) => key.id);
+  const roles = delegations.roles.map((one) => (one.name === role ? { ...one, keyIds, threshold: all.length } : one));
+  return { ...delegations, roles };
 }
 
 describe("a role whose document its keys have not signed", () => {
@@ -71,6 +79,15 @@ describe("choosing a role", () => {
     expect(await choose("b/top", [...rig.all, bob])).toBe("targets");
     expect(await choose("c", [...rig.all, ada, bob])).toBe("targets");
     expect(await codeOf(() => choose("c", [ada, bob]))).toBe("KEY_MISSING");
+    // one key of two begins what others go on with
+    const shared = TufDraft.of(await readBase(rig.access, undefined));
+    shared.update("targets", {
+      ...(await shared.document("targets")),
+      delegations: withThreshold((await shared.document("targets")).delegations!, "bob", [ada, bob]),
+    });
+    expect(await codeOf(() => chooseRole(shared, "b/new", environment([bob]).signing))).toBe("KEY_MISSING");
+    expect(await chooseRole(shared, "b/new", environment([bob]).signing, canHelpSign)).toBe("bob");
+    expect(await codeOf(() => chooseRole(shared, "b/new", environment([]).signing, canHelpSign))).toBe("KEY_MISSING");
     expect(await roleOf(draft, "team/here")).toBe("bob");
     expect(await roleOf(draft, "none")).toBeUndefined();
   });

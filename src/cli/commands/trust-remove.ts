@@ -1,4 +1,5 @@
 import { TrustError, UsageError } from "../../base/errors.ts";
+import type { EditTargets } from "../../trust/source.ts";
 import {
   repositoryArgument,
   reportChange,
@@ -42,10 +43,8 @@ export const trustRemoveCommand = defineCommand({
   json: "trust changes",
   async run(context, { repository, names }, options) {
     const { delegation, keys, paths, remote, roles } = options;
-    if (options.stage && delegation === undefined) {
-      throw new UsageError("USAGE", "--stage is for changes of delegations", {
-        hint: "Names are removed by whoever may sign them",
-      });
+    if (options.stage && delegation === undefined && names.length === 0) {
+      throw new UsageError("USAGE", "--stage is for names and changes of delegations");
     }
     const kinds = [names.length > 0, delegation !== undefined || keys.length > 0, remote].filter(Boolean);
     if (
@@ -57,7 +56,7 @@ export const trustRemoveCommand = defineCommand({
     }
     await withCollection(context, options, repository, async (reached) => {
       const { source, collection, reach, administration } = reached;
-      if (names.length > 0) return removeNames(context, reached, names, roles);
+      if (names.length > 0) return removeNames(context, reached, names, { roles, stage: options.stage });
       if (delegation !== undefined) {
         const whole = keys.length === 0 && paths.length === 0;
         if (whole) await insist(context, `Delete the delegation ${delegation} of ${collection}?`, options.yes);
@@ -87,28 +86,31 @@ async function insist(context: Context, question: string, yes: boolean): Promise
 
 async function removeNames(
   context: Context,
-  { source, collection, coverage }: Reached,
+  reached: Reached,
   names: readonly string[],
-  roles: readonly string[],
+  { roles, stage }: { readonly roles: readonly string[]; readonly stage: boolean },
 ): Promise<void> {
   const { out, signal } = context;
-  const result = await source.publish(
-    collection,
-    (current) => {
-      if (current === undefined) throw new TrustError("TRUST_NOT_FOUND", `${collection} does not exist`);
-      const missing = names.filter((name) => current.find(name) === undefined);
-      if (missing.length === 0) return names.map((name) => ({ action: "remove", name }));
-      throw new TrustError(
-        "TARGET_NOT_FOUND",
-        `${collection} has no signed ${missing.map((name) => JSON.stringify(name)).join(", ")}`,
-        {
-          hint: "`wasm-to-oci trust show` lists what is signed; nothing was changed",
-          details: { collection, targets: missing },
-        },
-      );
-    },
-    { ...coverage, roles: roles.length === 0 ? undefined : roles, signal },
-  );
+  const { source, collection, coverage } = reached;
+  const edit: EditTargets = (current) => {
+    if (current === undefined) throw new TrustError("TRUST_NOT_FOUND", `${collection} does not exist`);
+    const missing = names.filter((name) => current.find(name) === undefined);
+    if (missing.length === 0) return names.map((name) => ({ action: "remove", name }));
+    throw new TrustError(
+      "TARGET_NOT_FOUND",
+      `${collection} has no signed ${missing.map((name) => JSON.stringify(name)).join(", ")}`,
+      {
+        hint: "`wasm-to-oci trust show` lists what is signed; nothing was changed",
+        details: { collection, targets: missing },
+      },
+    );
+  };
+  const options = { ...coverage, roles: roles.length === 0 ? undefined : roles, signal };
+  if (stage) {
+    const staged = await requireTuf(reached, "--stage").stageTargets(collection, edit, options);
+    return reportChange(context, reached, staged);
+  }
+  const result = await source.publish(collection, edit, options);
   out.info(`Removed ${names.join(", ")} from ${collection}`);
   for (const warning of result.collection.warnings) out.warn(warning);
   if (out.format === "json") {

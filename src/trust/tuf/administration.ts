@@ -26,6 +26,7 @@ import type {
   UndelegateOptions,
 } from "../administration.ts";
 import { ChosenKeys, findKeyNamed } from "../key-choice.ts";
+import type { EditTargets, PublishOptions } from "../source.ts";
 import type {
   ChangeOptions,
   InitOptions,
@@ -260,6 +261,12 @@ export class TufAdministration implements Administration {
   /** Changes how long signatures of a role last. */
   async periods(collection: string, { role, periods, ...options }: PeriodsOptions): Promise<Administered | Staged> {
     return this.change(collection, () => [{ action: "periods", role, periods }], options);
+  }
+
+  /** Leaves signed names for others to sign: for roles that need the keys of several people. */
+  async stageTargets(collection: string, edit: EditTargets, options: PublishOptions): Promise<Staged> {
+    const { publisher } = this.writable();
+    return { staged: await publisher.stageEdits(collection, edit, options, this.options.source) };
   }
 
   /** What is staged, and who still has to sign; undefined where nothing is. */

@@ -33,7 +33,7 @@ import {
   type RevokeOptions,
 } from "../../tuf/repair.ts";
 import { TOP_LEVEL_ROLES, type ExtraFields, type MetadataType } from "../../tuf/schema.ts";
-import { storedSigningKeys, type SigningKeys } from "../../tuf/signing-keys.ts";
+import { canHelpSign, canSign, storedSigningKeys, type SigningKeys } from "../../tuf/signing-keys.ts";
 import {
   dropStaged,
   publishStaged,
@@ -198,6 +198,18 @@ export class TufPublisher {
     return stageChanges(access, this.options.staging, computed(changes), this.environment(options.signal));
   }
 
+  /** Leaves signed names for others to sign: for roles that need the keys of several people. */
+  async stageEdits(
+    collection: string,
+    edit: EditTargets,
+    options: PublishOptions,
+    source: TufSource,
+  ): Promise<StagedReview> {
+    const compute = async (draft: TufDraft): Promise<TufChange[]> =>
+      this.edits(draft, edit(await source.open(collection, options)), options, canHelpSign);
+    return this.stage(collection, compute, options);
+  }
+
   /** Shows what is staged and who still has to sign; undefined where nothing is. */
   async review(collection: string, options: ReachOptions = {}): Promise<StagedReview | undefined> {
     const access = await this.reach(collection, options);
@@ -257,6 +269,7 @@ export class TufPublisher {
     draft: TufDraft,
     edits: ReturnType<EditTargets>,
     { roles }: Pick<PublishOptions, "roles">,
+    suffices = canSign,
   ): Promise<TufChange[]> {
     const changes: TufChange[] = [];
     for (const edit of edits) {
@@ -266,7 +279,9 @@ export class TufPublisher {
         continue;
       }
       const { action, name, ...content } = edit;
-      const chosen = roles ?? [draft.base === undefined ? "targets" : await chooseRole(draft, name, this.signing)];
+      const chosen = roles ?? [
+        draft.base === undefined ? "targets" : await chooseRole(draft, name, this.signing, suffices),
+      ];
       for (const role of chosen) changes.push({ action, role, name, content });
     }
     return changes;

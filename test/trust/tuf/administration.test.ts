@@ -111,6 +111,30 @@ describe("a TUF collection's key holders", () => {
     expect(await codeOf(() => ada.admin.undelegate(COLLECTION, { role: "two" }))).toBe("DELEGATION_REFUSED");
   });
 
+  test("leave a name for a second person to sign, where the role needs two", async () => {
+    const [ada, cid] = [machine("ada"), machine("cid")];
+    await ada.admin.init(COLLECTION, {});
+    const add = [await handedOver(cid.keyStore, "cid")];
+    await ada.admin.threshold(COLLECTION, { role: "targets", threshold: 2, add, stage: true });
+    await cid.admin.sign(COLLECTION, (await cid.admin.review(COLLECTION, ACCEPT))!, ACCEPT);
+    await ada.admin.publishStaged(COLLECTION, {});
+    expect(await codeOf(() => ada.source.publish(COLLECTION, adding("v1"), ACCEPT))).toBe("KEY_MISSING");
+    const { staged } = await ada.admin.stageTargets(COLLECTION, adding("v1"), ACCEPT);
+    expect(staged.documents).toMatchObject([{ role: "targets", version: 3 }]);
+    expect(staged.missing).toEqual([expect.stringMatching(/^targets: 1 more of cid/)]);
+    expect((await ada.source.open(COLLECTION, ACCEPT)).find("v1")).toBeUndefined();
+    expect(await codeOf(() => ada.admin.publishStaged(COLLECTION, {}))).toBe("SIGNATURE_THRESHOLD");
+    await cid.admin.sign(COLLECTION, (await cid.admin.review(COLLECTION, ACCEPT))!, ACCEPT);
+    await ada.admin.publishStaged(COLLECTION, {});
+    expect((await cid.source.open(COLLECTION, ACCEPT)).find("v1")).toMatchObject({ role: "targets" });
+    const gone = (await cid.admin.stageTargets(COLLECTION, () => [{ action: "remove", name: "v1" }], ACCEPT)).staged;
+    await ada.admin.sign(COLLECTION, gone, {});
+    await ada.admin.publishStaged(COLLECTION, {});
+    expect((await cid.source.open(COLLECTION, ACCEPT)).find("v1")).toBeUndefined();
+    const eve = machine("eve");
+    expect(await codeOf(() => eve.admin.stageTargets(COLLECTION, adding("v2"), ACCEPT))).toBe("KEY_MISSING");
+  });
+
   test("end a delegation without root's key, and say what is left to do", async () => {
     const [ada, cid] = [machine("ada"), machine("cid")];
     await ada.admin.init(COLLECTION, {});
