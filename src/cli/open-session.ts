@@ -112,7 +112,13 @@ async function createSession(
     if (covered === undefined) throw noTrustSource();
     const cache = openModuleCache({ dir: join(dir, "policies"), maxBytes: MAX_KEPT_POLICIES_BYTES });
     const content = registry.repository(reference);
-    return fetchPolicy({ reference: text, trust: covered, content, cache, signal: context.signal });
+    try {
+      return await fetchPolicy({ reference: text, trust: covered, content, cache, signal: context.signal });
+    } catch (error) {
+      // or what follows would be read as news of the module
+      context.out.warn(`the policy ${text} that governs this run cannot be had, so nothing is decided without it:`);
+      throw error;
+    }
   };
   let opening: Promise<LoadedPolicy | undefined> | undefined;
   const policy = (): Promise<LoadedPolicy | undefined> => (opening ??= openPolicy(dir, options.policy, fetchSigned));

@@ -284,6 +284,8 @@ describe("a policy that is fetched", () => {
     expect(errorOf(result)).toMatchObject({ code, exitStatus: status });
     expect(result).toMatchObject({ status, stdout: "" });
     await expect(delivered()).rejects.toThrow("ENOENT");
+    const isOfPolicy = code !== "POLICY_REFUSED"; // whose trust data it is, people must be able to tell
+    expect(result.stderr.includes(`the policy ${place()} that governs this run`)).toBe(isOfPolicy);
     return errorOf(result);
   }
   const refusedByPolicy = (): Promise<ErrorReport> => failsWith("POLICY_REFUSED", 15);

@@ -69,7 +69,10 @@ export function checkTargetRules(rules: TrustRules, facts: TargetFacts): Check[]
   const { role, format, verified, size, contract } = facts;
   const checks: Check[] = [];
   if (rules.roles !== undefined && role !== undefined) {
-    if (!rules.roles.includes(role)) throw refused(rules, facts, "roles", `it is signed by ${role}`, rules.roles, role);
+    if (!rules.roles.includes(role)) {
+      const reason = `it is signed by ${role}, not by ${either(rules.roles)}`;
+      throw refused(rules, facts, "roles", reason, rules.roles, role);
+    }
     checks.push({ check: "policy-role", detail: `${role} may sign it by ${rules.origin}` });
   }
   if (rules.verified === "artifact" && verified !== undefined) {
@@ -87,7 +90,8 @@ export function checkTargetRules(rules: TrustRules, facts: TargetFacts): Check[]
   }
   if (rules.formats !== undefined && format !== undefined) {
     if (!rules.formats.includes(format)) {
-      throw refused(rules, facts, "formats", `its artifact has the layout ${format}`, rules.formats, format);
+      const reason = `its artifact has the layout ${format}, not ${either(rules.formats)}`;
+      throw refused(rules, facts, "formats", reason, rules.formats, format);
     }
     checks.push({ check: "policy-format", detail: `the layout ${format} is allowed by ${rules.origin}` });
   }
@@ -139,7 +143,8 @@ export function refusesEarly(
 function requireSize(rules: TrustRules, facts: { readonly reference: string }, size: number): void {
   const { maxSize } = rules;
   if (maxSize === undefined || size <= maxSize) return;
-  throw refused(rules, facts, "maxSize", `its module has ${size} bytes`, String(maxSize), String(size));
+  const reason = `its module has ${size} bytes, more than ${maxSize}`;
+  throw refused(rules, facts, "maxSize", reason, String(maxSize), String(size));
 }
 
 /** Of a contract that was cut short, what is in it can be refused, and what is not in it is seen in the module. */
@@ -149,7 +154,7 @@ function requireContract(
   { kind, imports }: Pick<Contract, "kind" | "imports">,
 ): void {
   if (rules.kinds !== undefined && !rules.kinds.includes(kind)) {
-    throw refused(rules, facts, "kinds", `it is a ${kind}`, rules.kinds, kind);
+    throw refused(rules, facts, "kinds", `it is a ${kind}, not a ${either(rules.kinds)}`, rules.kinds, kind);
   }
   const { allow, deny = [] } = rules.imports ?? {};
   for (const name of imports) {
@@ -177,8 +182,16 @@ function deniesImport(pattern: string, name: string): boolean {
   return globMatches(`${pattern}.*`, name) || (longer >= 0 && name === pattern.slice(0, longer) + (version ?? ""));
 }
 
+function either(allowed: readonly string[]): string {
+  return cut(allowed.join(" or "));
+}
+
 function shown(name: string): string {
-  return JSON.stringify(name.length > 128 ? `${name.slice(0, 128)}…` : name);
+  return JSON.stringify(cut(name));
+}
+
+function cut(text: string): string {
+  return text.length > 128 ? `${text.slice(0, 128)}…` : text;
 }
 
 function refused(

@@ -54,6 +54,21 @@ describe("rules before the download", () => {
     expect(refused(() => checkTargetRules(all, { ...good, size: 11 })).details["rule"]).toBe("maxSize");
   });
 
+  it("say what was found, and what was expected in its place", () => {
+    const all = rules({ roles: ["a", "b"], formats: ["cncf-wasm-v0", "solo"], maxSize: 10, kinds: ["component"] });
+    const contract = { kind: "module", imports: [], truncated: false } as const;
+    for (const [facts, words] of [
+      [{ role: "c" }, "it is signed by c, not by a or b"],
+      [{ format: "generic" }, "its artifact has the layout generic, not cncf-wasm-v0 or solo"],
+      [{ size: 11 }, "its module has 11 bytes, more than 10"],
+      [{ contract }, "it is a module, not a component"],
+    ] as const) {
+      expect(refused(() => checkTargetRules(all, { reference, ...facts })).message).toMatch(new RegExp(`: ${words}$`));
+    }
+    const many = rules({ roles: Array.from({ length: 64 }, (_, at) => `role-${at}`) });
+    expect(refused(() => checkTargetRules(many, { reference, role: "c" })).message.length).toBeLessThan(300);
+  });
+
   it("refuse by a signed contract, also by one that was cut short", () => {
     const contract = { kind: "component", imports: ["wasi:sockets/tcp@0.2.0"], truncated: true } as const;
     refused(() => checkTargetRules(imports(["wasi:sockets/*"]), { reference, contract }));
