@@ -1,4 +1,5 @@
 /** A TUF repository in memory that can be published to, and people with keys who do. */
+import { expect } from "vitest";
 import { equalBytes, type Bytes } from "../../src/base/bytes.ts";
 import { TrustError } from "../../src/base/errors.ts";
 import { PrivateKey, type KeyAlgorithmName } from "../../src/keys/private-key.ts";
@@ -12,6 +13,7 @@ import { publishChanges, publishNew, type PublishAccess, type PublishEnvironment
 import type { PublishedBase, StagingStore, TufPublisherStore } from "../../src/tuf/publisher-store.ts";
 import { openSigningKeys } from "../../src/tuf/signing-keys.ts";
 import { memoryTufStore, type TufStore } from "../../src/tuf/store.ts";
+import { codeOf } from "./error-code.ts";
 
 export const NOW = new Date("2030-01-01T12:00:00Z");
 export const DAY = 86_400_000;
@@ -161,4 +163,13 @@ function content(text: string) {
 
 export function add(name: string, role = "targets", text = name): TufChange {
   return { action: "add", role, name, content: content(text) };
+}
+
+/** A publish is refused with a code, writes nothing, and the next honest one goes through. */
+export async function expectRefusal(rig: Rig, code: string, action: () => Promise<unknown>): Promise<void> {
+  const before = rig.store.snapshot();
+  expect(await codeOf(action)).toBe(code);
+  expect(rig.store.snapshot()).toEqual(before);
+  await rig.publish([add("honest/v1")]);
+  expect((await rig.find("honest/v1"))?.role).toBe("targets");
 }
