@@ -45,6 +45,12 @@ describe("a copy of all tags", () => {
     }
   });
 
+  it("that nothing covers is not verified, and names no tag that nobody named", async () => {
+    await rig.push("app", "v1", false);
+    const { notes } = await rig.copy({ trust: undefined, allTags: true });
+    expect(notes).toMatchObject([{ code: "unverified", message: expect.stringContaining("/acme/app is copied") }]);
+  });
+
   it("of a repository that does not exist is no copy of nothing", async () => {
     const source = rig.client.repository({ registry: rig.from.host, repository: "acme/ap" });
     const before = rig.contents();
