@@ -393,6 +393,9 @@ describe("a bundle is refused", () => {
     }
     await refused(Buffer.concat([newer, Buffer.from("x")]), "LAYOUT_INVALID");
     await refused(Buffer.concat([newer, newer]), "LAYOUT_INVALID");
+    const path = await file(newer.subarray(0, 512));
+    const { message } = await failure(extract(path), "LAYOUT_INVALID");
+    expect(message).toContain(path); // a copy reads two
   });
 
   it("with a module that was replaced together with everything that names it", async () => {

@@ -67,7 +67,10 @@ export async function openLayoutArchive(path: string): Promise<LayoutArchive> {
   try {
     const stats = await handle.stat();
     if (!stats.isFile()) throw new StorageError("FILE_UNREADABLE", `${path} is not a regular file`);
-    const archive = new ArchiveFiles(path, handle, await readTable(handle, stats.size));
+    const table = await readTable(handle, stats.size).catch((error: unknown) => {
+      throw named(path, error);
+    });
+    const archive = new ArchiveFiles(path, handle, table);
     await archive.checkMarker();
     return archive;
   } catch (error) {
@@ -294,6 +297,13 @@ function extra(path: string | undefined): FormatError {
     hint: "Whoever made it put something extra in; make it again from its source",
     details: { entry: shown },
   });
+}
+
+/** Of two archives that a command reads, people must know which one is meant. */
+function named(path: string, error: unknown): unknown {
+  if (!(error instanceof FormatError)) return error;
+  const { code, message, hint, details } = error;
+  return new FormatError(code, `${path}: ${message}`, { hint, details, cause: error });
 }
 
 function readOnly(location: string): UsageError {
