@@ -1,6 +1,6 @@
 // The story of the article without a trust server: push a signed module, tamper with it, see it refused; copy module and
 // trust to a second registry, shut the first one down, verify there; then take both in one file to a machine without a
-// network. No key but the publisher's is ever used, and no server but registries.
+// network, and into the third registry, which is its own. No key but the publisher's is ever used, and no server but registries.
 // Usage: npm run -s build:cli && node examples/trust-in-the-registry.mjs
 import { execFile, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -119,13 +119,20 @@ try {
     /^(Extracted|Digest)/,
   );
   check(taken.status === 0, "the module is taken out of it");
+  const third = await startRegistry("third");
+  registries.push(third);
+  const loaded = await run([...island, "bundle", "load", "app.tar", `${third.host}/{rest}`, ...root], /app:v1/);
+  check(loaded.status === 0, "and loaded into the registry of that machine, verified");
+  await run([...island, "trust", "pin", `${third.host}/acme/app`, "--trust", "oci:", ...pin], /^Pinned/);
+  const there = await run([...island, "pull", `${third.host}/acme/app:v1`, "-o", "third.wasm"], /^(Pulled:|The SHA)/);
+  check(there.status === 0, "where it verifies like anywhere");
   const digest = (bytes) => createHash("sha256").update(bytes).digest("hex");
   const results = await Promise.all(
-    ["pulled", "mirrored", "island"].map((name) => readFile(join(folder, `${name}.wasm`))),
+    ["pulled", "mirrored", "island", "third"].map((name) => readFile(join(folder, `${name}.wasm`))),
   );
   check(
     results.every((bytes) => digest(bytes) === digest(good)),
-    "all three have what the publisher pushed",
+    "all of them have what the publisher pushed",
   );
   console.log();
 } finally {

@@ -87,7 +87,7 @@ describe("the story of trust in the registry", () => {
     const ended = await node(join(ROOT, "examples", "trust-in-the-registry.mjs"));
     expect(ended.stderr).toBe("");
     expect(ended.status).toBe(0);
-    expect(ended.stdout.match(/✓/g)?.length).toBe(12);
+    expect(ended.stdout.match(/✓/g)?.length).toBe(14);
     expect(ended.stdout).toContain("As of 20");
   });
 });
