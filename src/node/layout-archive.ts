@@ -303,7 +303,11 @@ function extra(path: string | undefined): FormatError {
 function named(path: string, error: unknown): unknown {
   if (!(error instanceof FormatError)) return error;
   const { code, message, hint, details } = error;
-  return new FormatError(code, `${path}: ${message}`, { hint, details, cause: error });
+  return new FormatError(code, `${path}: ${message}`, {
+    ...(hint === undefined ? {} : { hint }),
+    details,
+    cause: error,
+  });
 }
 
 function readOnly(location: string): UsageError {
