@@ -1,4 +1,5 @@
 /** Changes a lockfile on disk so that nobody's entries are lost, whoever else locks at the same time. */
+import { isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import { join, resolve } from "node:path";
 import { equalBytes, utf8Decode } from "../base/bytes.ts";
@@ -24,7 +25,7 @@ export async function readLockfileState(path: string): Promise<LockfileState> {
   try {
     return { exists: true, conflicted: false, modules: parseLockfile(bytes, path) };
   } catch (error) {
-    if (!(error instanceof FormatError)) throw error;
+    if (!(error instanceof FormatError) || !isUtf8(bytes)) throw error;
     const sides = parseConflictedLockfile(utf8Decode(bytes, path), path);
     if (sides === undefined) throw error;
     return { exists: true, conflicted: true, modules: sides };

@@ -134,6 +134,16 @@ describe("a locked project", () => {
     expect(new TextDecoder().decode(await read("merged.lock"))).toBe(text);
   });
 
+  it("that is no text at all is refused by lock as by pull, and left as it is", async () => {
+    const bytes = Uint8Array.of(0xff, 0xfe, 0x3c);
+    await writeFile(join(served.home, "binary.lock"), bytes);
+    for (const words of [["lock"], ["lock", app], ["pull", app, "--locked"]]) {
+      const result = await served.run([...words, "--lockfile", "binary.lock", "--format", "json"]);
+      expect(errorOf(result)).toMatchObject({ code: "LOCK_INVALID", exitStatus: 7 });
+    }
+    expect(await read("binary.lock")).toEqual(bytes);
+  });
+
   it("refuses a newer module, delivers the old one frozen, and takes the new one when it is locked", async () => {
     const rollback = await snapshotOf("team/app", ["tuf", "v1"]);
     expect(await push("two", app)).toMatchObject({ status: 0 });
