@@ -1,6 +1,6 @@
 /** Metadata between a repository, a store and one run of the workflow: what to ask for, and what to keep. */
 import { equalBytes, type Bytes } from "../base/bytes.ts";
-import { FormatError, StorageError, TrustError } from "../base/errors.ts";
+import { errorCode, FormatError, StorageError, TrustError } from "../base/errors.ts";
 import type { TufLimits } from "./limits.ts";
 import { decodeMetadata } from "./metadata.ts";
 import { metadataFile } from "./names.ts";
@@ -65,8 +65,8 @@ export class DocumentIo {
         hint: "Verify online once",
       });
     }
-    const limit = expected.length === undefined ? usual : Math.min(expected.length, this.limits.signedLength);
-    return (await this.fetch(role, consistent ? expected.version : undefined, limit)) ?? withheld(role);
+    const read = (limit: number) => this.fetch(role, consistent ? expected.version : undefined, limit);
+    return (await readExpected(role, expected, { usual, most: this.limits.signedLength }, read)) ?? withheld(role);
   }
 
   /** Tries a stored document; offline its fault is the answer, online the repository may have a better one. */
@@ -128,6 +128,36 @@ export async function ignoringFaults<T>(use: () => Promise<T>): Promise<T | unde
   } catch (error) {
     if (error instanceof TrustError || error instanceof FormatError) return undefined;
     throw error;
+  }
+}
+
+/**
+ * Reads a document of as many bytes as were signed for it, or else as are usual. More than were signed are not what was
+ * signed, as fewer are: no fault of the connection, and perhaps those of a publish this very moment.
+ *
+ * @throws {TrustError} METADATA_TAMPERED
+ */
+export async function readExpected(
+  role: string,
+  { length }: MetaFile,
+  { usual, most }: { readonly usual: number; readonly most: number },
+  read: (limit: number) => Promise<Bytes | undefined>,
+): Promise<Bytes | undefined> {
+  const limit = length === undefined ? usual : Math.min(length, most);
+  try {
+    return await read(limit);
+  } catch (cause) {
+    if (limit !== length || errorCode(cause) !== "RESPONSE_TOO_LARGE") throw cause;
+    throw new TrustError(
+      "METADATA_TAMPERED",
+      `the metadata of ${role} is not what was signed for it: expected ${length} bytes, got more`,
+      {
+        role,
+        cause,
+        hint: "Somebody mixes metadata of different moments, or changed it; it was not used",
+        details: { expected: `${length} bytes`, got: "more" },
+      },
+    );
   }
 }
 

@@ -5,7 +5,7 @@
 import type { Bytes } from "../base/bytes.ts";
 import { FormatError, TrustError, type WasmToOciError } from "../base/errors.ts";
 import { delegationNamed } from "./delegations.ts";
-import { ignoringFaults } from "./document-io.ts";
+import { ignoringFaults, readExpected } from "./document-io.ts";
 import { metadataFile } from "./names.ts";
 import type { TufRepository } from "./repository.ts";
 import type { MetaFile, Root, SignedMetadata, Snapshot, Targets, Timestamp } from "./schema.ts";
@@ -58,8 +58,10 @@ export async function loadPublished(place: TufRepository, options: LoadOptions):
   const consistent = set.root.document.signed.consistentSnapshot;
   const read = async (role: string, meta: MetaFile): Promise<Bytes> => {
     const file = metadataFile(role, consistent ? meta.version : undefined);
-    const limit = Math.min(meta.length ?? MAX_DOCUMENT, MAX_DOCUMENT);
-    return (await repository.metadata({ file, limit, signal })) ?? withheld(role);
+    const most = { usual: MAX_DOCUMENT, most: MAX_DOCUMENT };
+    return (
+      (await readExpected(role, meta, most, (limit) => repository.metadata({ file, limit, signal }))) ?? withheld(role)
+    );
   };
   await set.updateSnapshot(await read("snapshot", set.expectedSnapshot), "network");
   const collection = new PublishedCollection(set, repository, read);

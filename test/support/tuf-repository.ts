@@ -1,6 +1,7 @@
 /** A TUF repository in memory that publishes honestly, and lies wherever a test tells it to. */
 import { utf8Encode, type Bytes } from "../../src/base/bytes.ts";
 import { digestBytes, digestHex } from "../../src/base/digest.ts";
+import { TransportError } from "../../src/base/errors.ts";
 import { PrivateKey } from "../../src/keys/private-key.ts";
 import { memoryTufStore, type TufStore } from "../../src/tuf/store.ts";
 import { TufClient, type TufClientOptions } from "../../src/tuf/client.ts";
@@ -105,10 +106,12 @@ export class TufSimulator {
 
   readonly repository: TufRepository = {
     location: "memory:",
-    metadata: async ({ file }) => {
+    metadata: async ({ file, limit }) => {
       this.requests.push(file);
       await this.onRequest(file);
-      return this.files.get(file);
+      const bytes = this.files.get(file);
+      if (bytes === undefined || bytes.length <= limit) return bytes;
+      throw new TransportError("RESPONSE_TOO_LARGE", `${file} is larger than the ${limit} bytes allowed for it`);
     },
     target: async ({ file }) => {
       const bytes = this.targetFiles.get(file);

@@ -1,7 +1,7 @@
 /** What publishing does where something is in its way: other tools' repositories, stores that fail, odd drafts. */
 import { describe, expect, test } from "vitest";
 import { InterruptedError, StorageError } from "../../src/base/errors.ts";
-import { hexEncode, utf8Encode } from "../../src/base/bytes.ts";
+import { concatBytes, hexEncode, utf8Encode } from "../../src/base/bytes.ts";
 import { knownKeys, TufDraft } from "../../src/tuf/draft.ts";
 import { decodeMetadata } from "../../src/tuf/metadata.ts";
 import { draftOf, pendingOf } from "../../src/tuf/pending.ts";
@@ -76,6 +76,22 @@ describe("a repository that is read to be published to", () => {
     const collection = await load(simulator);
     expect([...collection.unusable.keys()]).toEqual(["team"]);
     expect([...collection.targets.keys()]).toEqual(["targets", "other", "middle"]);
+  });
+
+  test("shows a role with more bytes than were signed for it as unusable, and another limit as what it is", async () => {
+    const simulator = await TufSimulator.create();
+    await simulator.delegate("targets", "team");
+    await simulator.publish("team", "targets");
+    const file = `${simulator.roles.get("team")!.version}.team.json`;
+    simulator.files.set(file, concatBytes([simulator.files.get(file)!, utf8Encode(" ")]));
+    const collection = await load(simulator);
+    expect(collection.unusable.get("team")).toMatchObject({
+      code: "METADATA_TAMPERED",
+      role: "team",
+      details: { got: "more" },
+    });
+    simulator.files.set("timestamp.json", utf8Encode(" ".repeat(16_385)));
+    expect(await codeOf(() => load(simulator))).toBe("RESPONSE_TOO_LARGE");
   });
 
   test("that fails is a failure, also where a role is read that may be unusable", async () => {

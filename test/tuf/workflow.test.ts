@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { concatBytes, utf8Encode } from "../../src/base/bytes.ts";
 import { StorageError } from "../../src/base/errors.ts";
 import type { MetadataRequest } from "../../src/tuf/repository.ts";
 import { memoryTufStore, type TufStore } from "../../src/tuf/store.ts";
-import { honest, rewrite } from "../support/tuf-attack.ts";
+import { expectRefused, honest, NEW_TARGETS, NEW_TIMESTAMP, rewrite } from "../support/tuf-attack.ts";
 import { NOW, TufSimulator } from "../support/tuf-repository.ts";
 
 /** Notes what is written, in order. */
@@ -364,7 +365,8 @@ describe("what may be asked for", () => {
       "2.team.json": length("2.team.json"),
     });
     const limits = { root: 1000, timestamp: 2000, signedLength: 10 };
-    await repository.client({ repository: counting, limits }).refresh();
+    const refused = repository.client({ repository: counting, limits }).refresh();
+    await expect(refused).rejects.toMatchObject({ code: "RESPONSE_TOO_LARGE" }); // a limit that nobody signed
     expect(asked).toMatchObject({ "2.root.json": 1000, "timestamp.json": 2000, "3.snapshot.json": 10 });
     repository.hashes = false;
     await repository.publish("targets", "team");
@@ -375,6 +377,24 @@ describe("what may be asked for", () => {
       "3.team.json": 5_000_000,
     });
   });
+
+  for (const [role, advances] of [
+    ["snapshot", NEW_TIMESTAMP],
+    ["team", NEW_TARGETS],
+  ] as const) {
+    it(`is refused of ${role} where it is more than was signed, as where it is less`, () =>
+      expectRefused({
+        attack: async (repository) => {
+          await repository.publish("team", "targets");
+          const { version } = role === "snapshot" ? repository.snapshot : repository.roles.get(role)!;
+          const file = `${version}.${role}.json`;
+          repository.files.set(file, concatBytes([repository.files.get(file)!, utf8Encode(" ")]));
+        },
+        code: "METADATA_TAMPERED",
+        role,
+        advances,
+      }));
+  }
 });
 
 it("checks everything for one moment", async () => {
