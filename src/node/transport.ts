@@ -2,6 +2,7 @@
  * The transport of Node, over node:http and node:https. The global fetch would keep a whole upload in memory
  * (undici#4058), cannot be given authorities, and costs 200 ms at the first request of Node 20.
  */
+import { setMaxListeners } from "node:events";
 import { request as httpRequest, type ClientRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { LookupFunction } from "node:net";
@@ -80,6 +81,8 @@ async function exchange(request: TransportRequest, settings: Settings): Promise<
   };
   const onAbort = (): void => end(new InterruptedError());
   context.idle.onIdle = () => end(timeout(url, doing, settings.idleMs));
+  // many exchanges share a signal, and each takes its listener away again: no leak that Node should warn of
+  if (request.signal !== undefined) setMaxListeners(0, request.signal);
   request.signal?.addEventListener("abort", onAbort, { once: true });
   outgoing.once("close", () => {
     context.idle.stop();

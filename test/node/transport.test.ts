@@ -1,4 +1,4 @@
-import { createServer, type Server } from "node:http";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import { connect, type AddressInfo, type Socket } from "node:net";
 import { readFileSync } from "node:fs";
@@ -52,6 +52,25 @@ describe("an exchange that is given up", () => {
     abort.abort();
     for (let turn = 0; turn < 10; turn++) await new Promise(setImmediate); // an unheard event would end the run here
     expect(await failureOf(body.next())).toMatchObject({ code: "INTERRUPTED" });
+  });
+});
+
+describe("many exchanges at once", () => {
+  it("may share a signal that ends them all, and Node warns nobody of a leak", async () => {
+    const waiting: ServerResponse[] = [];
+    const port = await listen(createServer((_request, response) => void waiting.push(response)));
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on("warning", onWarning);
+    const abort = new AbortController();
+    const transport = open();
+    const request = { method: "GET", url: `http://127.0.0.1:${port}/`, signal: abort.signal } as const;
+    const failures = Array.from({ length: 16 }, () => failureOf(transport(request)));
+    await expect.poll(() => waiting.length).toBe(16);
+    abort.abort();
+    expect((await Promise.all(failures)).map(({ code }) => code)).toEqual(failures.map(() => "INTERRUPTED"));
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
   });
 });
 
