@@ -5,7 +5,7 @@
 import type { Bytes } from "../base/bytes.ts";
 import { TrustError, type ErrorCode } from "../base/errors.ts";
 import type { Clock } from "../base/runtime.ts";
-import { searchTarget, type FoundTarget } from "./delegations.ts";
+import type { FoundTarget } from "./delegations.ts";
 import { DocumentIo, ignoringFaults } from "./document-io.ts";
 import { DEFAULT_TUF_LIMITS, type TufLimits } from "./limits.ts";
 import type { TufRepository } from "./repository.ts";
@@ -13,6 +13,7 @@ import type { Targets } from "./schema.ts";
 import type { CheckRecord, TufStore } from "./store.ts";
 import { TrustedSet, type TargetsRole, type VerifiedRole } from "./trusted-set.ts";
 import { VerificationMemo } from "./verification-memo.ts";
+import { VerifiedState, type RefreshReport } from "./verified-state.ts";
 import { Workflow } from "./workflow.ts";
 
 /**
@@ -55,16 +56,6 @@ export interface RefreshOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a refresh found. */
-export interface RefreshReport {
-  /** Root, timestamp, snapshot, then targets roles in the order they were loaded. */
-  readonly roles: readonly VerifiedRole[];
-  /** When the repository was last asked and everything verified; undefined where that was not noted. */
-  readonly checkedAt: Date | undefined;
-  /** What is not a failure and should be known: a store that cannot be written. */
-  readonly warnings: readonly string[];
-}
-
 /**
  * A client of one repository.
  *
@@ -80,7 +71,7 @@ export class TufClient {
   private readonly limits: TufLimits;
   private readonly memo = new VerificationMemo();
   private run: Workflow | undefined;
-  private checkedAt: Date | undefined;
+  private state: VerifiedState | undefined;
 
   constructor(options: TufClientOptions) {
     this.options = options;
@@ -97,6 +88,11 @@ export class TufClient {
    * @throws {TransportError} where the repository cannot be reached
    */
   async refresh(options: RefreshOptions = {}): Promise<RefreshReport> {
+    return (await this.verify(options)).report();
+  }
+
+  /** The same; gives what it has verified, which later refreshes leave as it is. */
+  async verify(options: RefreshOptions = {}): Promise<VerifiedState> {
     const freshness = options.freshness ?? { mode: "online" };
     const now = this.options.now();
     const record = await this.options.store.readRecord();
@@ -122,56 +118,43 @@ export class TufClient {
     path: string,
     options: { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<FoundTarget | undefined> {
-    if (this.run === undefined) await this.refresh(options);
-    const run = this.current();
-    return searchTarget(path, run.set.topRole, async ({ role, delegator }) => {
-      return (await this.loaded(run, role, delegator)).document.signed;
-    });
+    return (this.state ?? (await this.verify(options))).find(path);
   }
 
   /** A targets role, verified for its delegator; undefined stands for who names the top-level role. */
   async targets(role: string, delegator: string | undefined): Promise<VerifiedRole<Targets>> {
-    return this.loaded(this.current(), role, delegator);
+    return this.current().targets(role, delegator);
   }
 
   /** A targets role that is there already. */
   loadedTargets(role: string, delegator: string | undefined): VerifiedRole<Targets> | undefined {
-    return this.current().set.targets(role, delegator);
+    return this.current().loadedTargets(role, delegator);
   }
 
   /** An account of everything that the last refresh, and searches since, have used. */
   report(): RefreshReport {
-    const { set, io } = this.current();
-    return { roles: set.verifiedRoles(), checkedAt: this.checkedAt, warnings: [...io.warnings] };
+    return this.current().report();
   }
 
   /** The role where searches start. */
   get topRole(): string {
-    return this.current().set.topRole;
+    return this.current().topRole;
   }
 
   /** Whether the repository keeps every version of its files under names of their own (§6.2). */
   get consistentSnapshot(): boolean {
-    return this.current().set.root.document.signed.consistentSnapshot;
+    return this.current().consistentSnapshot;
   }
 
-  private async loaded(run: Workflow, role: string, delegator: string | undefined): Promise<VerifiedRole<Targets>> {
-    try {
-      return await run.load(role, delegator);
-    } finally {
-      await run.io.settled();
-    }
-  }
-
-  private current(): Workflow {
-    if (this.run !== undefined) return this.run;
+  private current(): VerifiedState {
+    if (this.state !== undefined) return this.state;
     throw new TrustError("TRUST_UNAVAILABLE", "the repository was not verified yet", { hint: "Refresh first" });
   }
 
-  private finish(run: Workflow, checkedAt: Date | undefined): RefreshReport {
+  private finish(run: Workflow, checkedAt: Date | undefined): VerifiedState {
     this.run = run;
-    this.checkedAt = checkedAt;
-    return this.report();
+    this.state = new VerifiedState(run, checkedAt);
+    return this.state;
   }
 
   private async fromRepository(now: Date, options: RefreshOptions): Promise<Workflow> {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { Freshness, RefreshReport } from "../../src/tuf/client.ts";
+import type { Freshness } from "../../src/tuf/client.ts";
 import type { TufRepository } from "../../src/tuf/repository.ts";
 import { memoryTufStore } from "../../src/tuf/store.ts";
+import type { RefreshReport } from "../../src/tuf/verified-state.ts";
 import { NOW, TufSimulator } from "../support/tuf-repository.ts";
 
 const BASIC = ["2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"];

@@ -1,11 +1,11 @@
 /** Who may sign a name in a TUF collection. */
 import { FormatError, TrustError, type WasmToOciError } from "../../base/errors.ts";
 import { canonicalKeyId } from "../../keys/notary-key-id.ts";
-import type { TufClient } from "../../tuf/client.ts";
 import { delegationsFor, MAX_VISITED_ROLES, pathHash } from "../../tuf/delegations.ts";
 import type { TufKey } from "../../tuf/keys.ts";
 import { ownerOf } from "../../tuf/requirement-text.ts";
 import type { Delegations, Root, RoleKeys, Targets } from "../../tuf/schema.ts";
+import type { VerifiedState } from "../../tuf/verified-state.ts";
 import type { Authority, AuthorityKey, AuthorityState } from "../authorities.ts";
 
 interface Step {
@@ -23,11 +23,11 @@ interface Step {
  *
  * @throws the faults of the transport; a role that cannot be relied on is part of the answer
  */
-export async function tufAuthorities(client: TufClient, name: string): Promise<Authority[]> {
+export async function tufAuthorities(state: VerifiedState, name: string): Promise<Authority[]> {
   const hash = await pathHash(name);
-  const root = client.report().roles[0]!.document.signed as Root;
+  const root = state.report().roles[0]!.document.signed as Root;
   const top = root.roles.get("targets")!;
-  const start = { role: client.topRole, delegator: undefined, signers: { role: top, keys: root.keys } };
+  const start = { role: state.topRole, delegator: undefined, signers: { role: top, keys: root.keys } };
   let queue: Step[] = [{ ...start, paths: undefined, terminating: false, cutOffBy: undefined }];
   const visited = new Set<string>();
   const found: Authority[] = [];
@@ -35,7 +35,7 @@ export async function tufAuthorities(client: TufClient, name: string): Promise<A
   for (let step = queue.pop(); step !== undefined; step = queue.pop()) {
     if (visited.has(step.role) || visited.size > MAX_VISITED_ROLES) continue;
     visited.add(step.role);
-    const { targets, fault } = await load(client, step);
+    const { targets, fault } = await load(state, step);
     const standing = standingOf(step, decided, targets, fault, name);
     const because = standing === "shadowed" ? decided : step.cutOffBy;
     found.push(await authorityOf(step, standing, because, targets?.targets.get(name)?.hashes, fault));
@@ -49,11 +49,11 @@ export async function tufAuthorities(client: TufClient, name: string): Promise<A
 }
 
 async function load(
-  client: TufClient,
+  state: VerifiedState,
   { role, delegator }: Step,
 ): Promise<{ targets: Targets | undefined; fault: WasmToOciError | undefined }> {
   try {
-    return { targets: (await client.targets(role, delegator)).document.signed, fault: undefined };
+    return { targets: (await state.targets(role, delegator)).document.signed, fault: undefined };
   } catch (error) {
     if (!(error instanceof TrustError || error instanceof FormatError)) throw error;
     return { targets: undefined, fault: error };

@@ -2,12 +2,12 @@
 import { hexEncode, utf8Encode } from "../../base/bytes.ts";
 import type { CreateHasher } from "../../base/digest.ts";
 import { FormatError, InternalError, TrustError, type WasmToOciError } from "../../base/errors.ts";
-import type { TufClient } from "../../tuf/client.ts";
 import { binNames, searchSteps, type FoundTarget, type RoleVisit } from "../../tuf/delegations.ts";
 import type { TufKey } from "../../tuf/keys.ts";
 import { statedRenewal } from "../../tuf/periods.ts";
 import type { Root, Targets } from "../../tuf/schema.ts";
 import type { VerifiedRole } from "../../tuf/trusted-set.ts";
+import type { VerifiedState } from "../../tuf/verified-state.ts";
 import type { KeyReport, RoleReport, SignedTarget, TrustedCollection } from "../source.ts";
 import { tufAuthorities } from "./authorities.ts";
 
@@ -17,31 +17,30 @@ const MAX_LISTED_ROLES = 20_000;
 const PARALLEL = 16;
 
 export interface TufCollectionOptions {
-  readonly client: TufClient;
+  readonly state: VerifiedState;
   readonly name: string;
   /** The only names to load roles for; all unless given. */
   readonly names: readonly string[] | undefined;
   readonly firstUse: boolean;
-  readonly checkedAt: Date | undefined;
   readonly seenBefore: boolean;
   readonly warnings: readonly string[];
   readonly createHasher: CreateHasher;
 }
 
-/** Makes the view of a client that was refreshed, and loads the delegated roles that it needs. */
+/** Makes the view of what a client has verified, and loads the delegated roles that it needs. */
 export async function tufCollection(options: TufCollectionOptions): Promise<TrustedCollection> {
-  const { client, names, createHasher } = options;
-  const roles = new LoadedRoles(client, createHasher);
+  const { state, names, createHasher } = options;
+  const roles = new LoadedRoles(state, createHasher);
   if (names === undefined) await roles.loadAll();
-  else for (const name of names) await client.find(name);
-  const { roles: verified, warnings } = client.report();
+  else for (const name of names) await state.find(name);
+  const { roles: verified, warnings } = state.report();
   const root = (verified[0] as VerifiedRole<Root>).document.signed;
   return {
     name: options.name,
     roles: await Promise.all(verified.map((role) => roleReport(role, root))),
     rootKeys: await keyReports(root.roles.get("root")!.keyIds.flatMap((id) => root.keys.get(id) ?? [])),
     firstUse: options.firstUse,
-    checkedAt: options.checkedAt,
+    checkedAt: state.checkedAt,
     seenBefore: options.seenBefore,
     warnings: [...options.warnings, ...warnings, ...roles.warnings()],
     find: (name) => {
@@ -49,20 +48,20 @@ export async function tufCollection(options: TufCollectionOptions): Promise<Trus
       return found && signedTarget(found);
     },
     list: () => roles.list().map(signedTarget),
-    authorities: (name) => tufAuthorities(client, name),
+    authorities: (name) => tufAuthorities(state, name),
   };
 }
 
-/** What a client has loaded, to be searched without any further I/O. */
+/** What was loaded, to be searched without any further I/O. */
 class LoadedRoles {
-  private readonly client: TufClient;
+  private readonly state: VerifiedState;
   private readonly createHasher: CreateHasher;
   /** Roles that cannot be used: names for which they are asked cannot be answered. */
   private readonly faults = new Map<string, WasmToOciError>();
   private complete = false;
 
-  constructor(client: TufClient, createHasher: CreateHasher) {
-    this.client = client;
+  constructor(state: VerifiedState, createHasher: CreateHasher) {
+    this.state = state;
     this.createHasher = createHasher;
   }
 
@@ -70,7 +69,7 @@ class LoadedRoles {
   async loadAll(): Promise<void> {
     this.complete = true;
     const seen = new Set<string>();
-    let level: RoleVisit[] = [{ role: this.client.topRole, delegator: undefined }];
+    let level: RoleVisit[] = [{ role: this.state.topRole, delegator: undefined }];
     while (level.length > 0) {
       const next: RoleVisit[] = [];
       for (let at = 0; at < level.length; at += PARALLEL) {
@@ -87,7 +86,7 @@ class LoadedRoles {
   find(name: string): FoundTarget | undefined {
     const hasher = this.createHasher("sha256");
     hasher.update(utf8Encode(name));
-    const steps = searchSteps(name, this.client.topRole, hexEncode(hasher.digest()));
+    const steps = searchSteps(name, this.state.topRole, hexEncode(hasher.digest()));
     for (let step = steps.next(); ;) {
       if (step.done === true) return step.value;
       step = steps.next(this.loaded(step.value, name));
@@ -97,7 +96,7 @@ class LoadedRoles {
   list(): FoundTarget[] {
     if (!this.complete) throw new InternalError("a collection that was opened for some names cannot be listed");
     const names = new Set<string>();
-    for (const { document } of this.client.report().roles) {
+    for (const { document } of this.state.report().roles) {
       if (document.signed.type === "targets") for (const name of document.signed.targets.keys()) names.add(name);
     }
     const sorted = [...names];
@@ -121,7 +120,7 @@ class LoadedRoles {
 
   private async load(visit: RoleVisit): Promise<VerifiedRole<Targets> | undefined> {
     try {
-      return await this.client.targets(visit.role, visit.delegator);
+      return await this.state.targets(visit.role, visit.delegator);
     } catch (error) {
       if (!(error instanceof TrustError || error instanceof FormatError)) throw error;
       this.faults.set(visit.role, error);
@@ -130,7 +129,7 @@ class LoadedRoles {
   }
 
   private loaded({ role, delegator }: RoleVisit, name: string): Targets {
-    const targets = this.client.loadedTargets(role, delegator)?.document.signed;
+    const targets = this.state.loadedTargets(role, delegator)?.document.signed;
     if (targets !== undefined) return targets;
     throw this.faults.get(role) ?? new InternalError(`the collection was not opened for ${JSON.stringify(name)}`);
   }

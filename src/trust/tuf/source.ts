@@ -123,18 +123,17 @@ export class TufSource implements TrustSource {
     const client = this.clientOf(key, anchor);
     const { floors, signal } = options;
     const seenBefore = floors !== undefined || (await trust.openStore(key, anchor).readRecord()) !== undefined;
-    const { roles, checkedAt } = await client.refresh({ freshness, view, floors, signal });
-    const root = roles[0] as VerifiedRole<Root>;
+    const state = await client.verify({ freshness, view, floors, signal });
+    const root = state.report().roles[0] as VerifiedRole<Root>;
     if (stored !== undefined) await checkPin(collection, options.pin, anchor, root);
     const handedOver = await handoverWarning(collection, options.pin, root);
     const warnings = [...checkName(root.document.signed, collection), ...handedOver];
     const firstUse = stored === undefined && !hasPin(options.pin);
     const opened = await tufCollection({
-      client,
+      state,
       name: collection,
       names: options.names,
       firstUse,
-      checkedAt,
       seenBefore,
       warnings,
       createHasher: runtime.createHasher,

@@ -74,6 +74,23 @@ describe("a TUF repository as trust source", () => {
     expect(() => opened.list()).toThrow(expect.objectContaining({ code: "INTERNAL" }));
   });
 
+  it("answers from what it was opened with, whatever later ones find or refuse", async () => {
+    const repository = await honest();
+    const shared = source(repository, { anchor: repository.anchor });
+    const opened = await shared.open("acme/app", { ...refuse, names: ["team/v2"] });
+    await shared.open("acme/app", { ...refuse, names: ["v1"] });
+    expect(opened.find("team/v2")).toMatchObject({ role: "team", length: 3 });
+    const before = opened.roles;
+    repository.root.extra = { [COLLECTION_FIELD]: "acme/other" };
+    await repository.publishRoot();
+    await repository.addTarget("team", "team/v2", "another");
+    await repository.publish("team");
+    await expect(shared.open("acme/app", refuse)).rejects.toMatchObject({ code: "COLLECTION_MISMATCH" });
+    expect(opened.find("team/v2")).toMatchObject({ role: "team", length: 3 });
+    expect((await opened.authorities("team/v2")).map(({ role }) => role)).toEqual(["targets", "team"]);
+    expect(opened.roles).toBe(before);
+  });
+
   it("asks anew where the place has not kept what a young check had listed", async () => {
     const repository = await honest();
     const options = { ...refuse, names: ["team/v2"], freshness: { mode: "max-age", seconds: 60 } } as const;
