@@ -103,6 +103,11 @@ export class TrustedSet {
     return this.targetsRole?.name ?? "targets";
   }
 
+  /** Who must sign the role where a search starts. */
+  get topSigners(): Pick<TargetsRole, "role" | "keys"> {
+    return this.delegationOf(this.topRole, undefined);
+  }
+
   /** Starts from the trust anchor, which must be signed as it itself demands; it may have expired (§5.2). */
   async startFrom(anchor: Bytes): Promise<void> {
     if (this.rootRole !== undefined) wrongOrder();

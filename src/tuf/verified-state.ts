@@ -1,7 +1,7 @@
 /** What one refresh has verified. It stays as it is, whatever later ones find: an answer never changes under its holder. */
 import { searchTarget, type FoundTarget } from "./delegations.ts";
 import type { Targets } from "./schema.ts";
-import type { VerifiedRole } from "./trusted-set.ts";
+import type { TargetsRole, VerifiedRole } from "./trusted-set.ts";
 import type { Workflow } from "./workflow.ts";
 
 /** What a refresh found. */
@@ -53,6 +53,11 @@ export class VerifiedState {
   /** The role where searches start. */
   get topRole(): string {
     return this.run.set.topRole;
+  }
+
+  /** Who must sign that role. */
+  get topSigners(): Pick<TargetsRole, "role" | "keys"> {
+    return this.run.set.topSigners;
   }
 
   /** Whether the repository keeps every version of its files under names of their own (§6.2). */

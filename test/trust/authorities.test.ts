@@ -12,17 +12,23 @@ import { openTufTrustDir } from "../../src/node/tuf-source.ts";
 import type { Authority } from "../../src/trust/authorities.ts";
 import { createNotarySource } from "../../src/trust/notary/source.ts";
 import { createTufSource } from "../../src/trust/tuf/source.ts";
+import type { TargetsRole } from "../../src/tuf/trusted-set.ts";
 import { GUN, NOW as NOTARY_NOW, NotaryRepository, SERVER } from "../support/notary-repository.ts";
 import { NOW, TufSimulator } from "../support/tuf-repository.ts";
 
 const offline = () => Promise.reject(new Error("no network here"));
 
-async function tufAuthorities(repository: TufSimulator, name: string): Promise<readonly Authority[]> {
+async function tufAuthorities(
+  repository: TufSimulator,
+  name: string,
+  targetsRole?: TargetsRole,
+): Promise<readonly Authority[]> {
   const source = createTufSource({
     repository: repository.repository,
     runtime: { transport: offline, createHasher: nobleHasher, now: () => NOW },
     trust: openTufTrustDir(mkdtempSync(join(tmpdir(), "authorities-"))),
     anchor: repository.anchor,
+    targetsRole,
   });
   return (await source.open("acme/app", { firstUse: "refuse", names: [] })).authorities(name);
 }
@@ -54,6 +60,18 @@ describe("authorities of a TUF collection", () => {
       ],
     });
     expect(found[0]).toMatchObject({ delegator: undefined, paths: undefined });
+  });
+
+  it("begin with the role that the caller trusts instead, and its keys", async () => {
+    const repository = await TufSimulator.create();
+    await repository.delegate("targets", "mine");
+    await repository.addTarget("mine", "v1", "one");
+    await repository.publish("mine", "targets");
+    const { key } = repository.signers.get("mine")![0]!;
+    const role = { keyIds: [key.id], threshold: 1, extra: {} };
+    const found = await tufAuthorities(repository, "v1", { name: "mine", role, keys: new Map([[key.id, key]]) });
+    expect(found.map(short)).toEqual(["mine: answers"]);
+    expect(found[0]!.keys.map(({ keyId }) => keyId)).toEqual([key.id]);
   });
 
   it("tell what is shadowed, though a search stops before it", async () => {

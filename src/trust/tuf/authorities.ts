@@ -4,7 +4,7 @@ import { canonicalKeyId } from "../../keys/notary-key-id.ts";
 import { delegationsFor, MAX_VISITED_ROLES, pathHash } from "../../tuf/delegations.ts";
 import type { TufKey } from "../../tuf/keys.ts";
 import { ownerOf } from "../../tuf/requirement-text.ts";
-import type { Delegations, Root, RoleKeys, Targets } from "../../tuf/schema.ts";
+import type { Delegations, RoleKeys, Targets } from "../../tuf/schema.ts";
 import type { VerifiedState } from "../../tuf/verified-state.ts";
 import type { Authority, AuthorityKey, AuthorityState } from "../authorities.ts";
 
@@ -25,9 +25,7 @@ interface Step {
  */
 export async function tufAuthorities(state: VerifiedState, name: string): Promise<Authority[]> {
   const hash = await pathHash(name);
-  const root = state.report().roles[0]!.document.signed as Root;
-  const top = root.roles.get("targets")!;
-  const start = { role: state.topRole, delegator: undefined, signers: { role: top, keys: root.keys } };
+  const start = { role: state.topRole, delegator: undefined, signers: state.topSigners };
   let queue: Step[] = [{ ...start, paths: undefined, terminating: false, cutOffBy: undefined }];
   const visited = new Set<string>();
   const found: Authority[] = [];
