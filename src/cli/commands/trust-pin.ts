@@ -124,7 +124,7 @@ async function newPin(
   const entry = { pattern, collection, source: place, firstUse: false, added: context.now() };
   if (given.root !== undefined) return { ...entry, pin: await adoptedPin(context, session, entry, given.root, given) };
   const pin = session.pin ?? (await confirmedPin(context, session, place, pattern, collection, given));
-  if (session.pin !== undefined && !given.offline && !collection.includes(REST)) {
+  if (session.pin !== undefined && !given.offline && !isManyPlaces(entry)) {
     await opened(session, place, pattern).open(collection, { pin, firstUse: "refuse", signal: context.signal });
   }
   return { ...entry, pin };
@@ -149,14 +149,14 @@ async function adoptedPin(
   }
   const bytes = utf8Encode(await readTextFile(path));
   const { pin, collection: named } = await readRootFile(bytes);
-  if (collection.includes(REST)) return pin;
-  if (named !== undefined && named !== collection) {
+  if (named !== undefined && named !== collection && !collection.includes(REST)) {
     throw new TrustError("COLLECTION_MISMATCH", `${path} is a root of ${JSON.stringify(named)}, not of ${collection}`, {
       hint: `If that is the collection that is meant: --collection ${shellWord(named)}`,
       details: { expected: collection, got: named },
     });
   }
-  const place = session.openTrust(source, parseReference(pattern));
+  if (isManyPlaces({ pattern, collection, source })) return pin;
+  const place = openPlace(session, source, pattern);
   if (place.kind !== "notary") await place.source.adopt(collection, bytes, { offline, signal: context.signal });
   return pin;
 }
@@ -170,7 +170,7 @@ async function confirmedPin(
   collection: string,
   { yes, offline }: { readonly yes: boolean; readonly offline: boolean },
 ): Promise<Pin> {
-  if (offline || collection.includes(REST)) {
+  if (offline || isManyPlaces({ pattern, collection, source: place })) {
     throw new UsageError("USAGE", "no root key was named", {
       hint: "Add --root-fingerprint HEX, as the publisher tells it",
     });
@@ -190,7 +190,7 @@ async function updatedPin(
   collection: string | undefined,
 ): Promise<PinEntry> {
   const entry = (await session.pins.list()).find((candidate) => candidate.pattern === pattern);
-  if (entry === undefined || entry.collection.includes(REST)) {
+  if (entry === undefined || isManyPlaces(entry)) {
     throw new UsageError("USAGE", `${pattern} is not pinned by itself, so there is nothing to update`, {
       hint: "`wasm-to-oci trust pin` shows the pins",
     });
@@ -219,9 +219,22 @@ function movedTo(
   return { source: place, collection: named ?? (sameKind ? collection : defaultCollection(place.kind, pattern)) };
 }
 
-/** The source of a pin. Only trust data beside the module depends on the repository, and such a pin is for one. */
+/**
+ * Tells pins of many collections, and of many copies of one: where the trust data is beside each module, there is no
+ * single place that could be asked about it.
+ */
+function isManyPlaces({ pattern, collection, source }: Pick<PinEntry, "pattern" | "collection" | "source">): boolean {
+  if (collection.includes(REST)) return true;
+  return pattern.includes(REST) && source.kind === "oci" && source.repository === undefined;
+}
+
+/** The source of a pin, whose place is the same for all that its pattern matches. */
 function opened(session: Session, place: PinnedSource, pattern: string): TrustSource {
-  return session.openTrust(place, parseReference(pattern.replace(REST, "x"))).source;
+  return openPlace(session, place, pattern).source;
+}
+
+function openPlace(session: Session, place: PinnedSource, pattern: string): ReturnType<Session["openTrust"]> {
+  return session.openTrust(place, parseReference(pattern.replace(REST, "x")));
 }
 
 async function removePin({ out }: Context, session: Session, pattern: string): Promise<void> {
