@@ -189,4 +189,17 @@ describe("two runs with one store", () => {
     const kept = await repository.client({ store }).refresh({ freshness: { mode: "offline" } });
     expect(versions(kept)).toEqual([1, 3, 3, 3]);
   });
+
+  it.each([true, false])("replace what is left of a state that was given up, snapshot kept: %s", async (isKept) => {
+    const [repository, other] = [await TufSimulator.create(), await TufSimulator.create()];
+    for (let round = 0; round < 4; round++) await other.publish("targets");
+    const leftover = other.files.get("5.targets.json")!;
+    const store = memoryTufStore();
+    if (isKept) await repository.client({ store }).refresh();
+    await store.update("targets", () => leftover);
+    await repository.publish("targets");
+    await repository.client({ store }).refresh();
+    const { roles } = await repository.client({ store }).refresh({ freshness: { mode: "offline" } });
+    expect(roles.map(({ document }) => document.signed.version)).toEqual([1, 2, 2, 2]);
+  });
 });

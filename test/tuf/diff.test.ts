@@ -37,6 +37,24 @@ const shown = async (before: Root | Targets | undefined, after: Root | Targets):
   (await diffDocuments(before, after)).map(({ kind, text }) => `${kind} ${text.replaceAll(/\b[0-9a-f]{64}\b/g, "…")}`);
 
 describe("what a signature would change", () => {
+  it("is all of a document that follows none", async () => {
+    const file = { length: 3, hashes: { sha256: "ab".repeat(32) }, extra: {} };
+    const first = targets({ roles: [role("team")] }, new Map([["x", file]]));
+    expect(await shown(undefined, first)).toEqual([
+      "added version 1",
+      "added expires 2031-01-01T00:00:00Z",
+      "added spec_version 1.0.34",
+      'added target "x" 3 bytes sha256:…',
+      "added key ed25519 …",
+      'added role "team"',
+      'added role "team" threshold 1',
+      'added role "team" signer ed25519 …',
+      'added delegation "team" path "team/*"',
+      'added delegation "team" terminating false',
+    ]);
+    expect(await shown(undefined, root)).toContain("added consistent_snapshot true");
+  });
+
   it("is nothing where nothing is different", async () => {
     expect(await shown(root, root)).toEqual([]);
     const some = targets({ roles: [role("team"), role("ada")] });
