@@ -73,6 +73,8 @@ export interface BundleCoverageOptions {
   readonly gun: string | undefined;
   readonly root?: string | undefined;
   readonly asOf?: Date | undefined;
+  /** The moment of the run: one for all modules, so that their reports agree. Each has its own unless given. */
+  readonly now?: Date | undefined;
   readonly policy?: string | undefined;
 }
 
@@ -109,11 +111,12 @@ export async function bundleCoverage(
   const policy = await (await policyOf(dir, options))?.apply(repository);
   const pinned = matchPin(pins, repository)?.entry.source;
   const anchor = options.root === undefined ? undefined : await rootFile(options.root, trust);
+  const { now } = options;
   const source = await openBundleTrust({
     dir,
     trust,
     location: bundle.location,
-    runtime: session.runtime,
+    runtime: now === undefined ? session.runtime : { ...session.runtime, now: () => now },
     asOf: options.asOf,
     anchor,
     server: pinned?.kind === "notary" ? pinned.server : undefined,

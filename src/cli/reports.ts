@@ -8,10 +8,13 @@ import type { KeyReport, PublishResult, RoleReport, TrustSource } from "../trust
 import type { Context } from "./command.ts";
 import type { Session } from "./session.ts";
 
-/** Warns of everything that a report notes; with `--format json` the document has it. */
+/** Warns of everything that a report notes, or several do, once; with `--format json` the documents have it. */
 export function sayNotes({ out }: Context, notes: readonly Note[]): void {
   if (out.format === "json") return;
+  const said = new Set<string>();
   for (const { code, message } of notes) {
+    if (said.has(message)) continue;
+    said.add(message);
     if (ALWAYS_SAID.has(code)) out.warnAlways(message);
     else if (code === "no-contract") out.info(message); // as all were before there were contracts
     else out.warn(message);

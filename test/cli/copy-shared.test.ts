@@ -66,4 +66,14 @@ describe("a copied collection of many repositories", () => {
       }
     }
   });
+
+  it("is verified in a bundle, which says once as of when, whatever number of modules it vouches for", async () => {
+    const modules = ["web/app", "api"].map((name) => `${served.registry}/corp/${name}:v1`);
+    await ok("bundle", "save", ...modules, "-o", "corp.tar");
+    const { stderr, stdout } = await ok("bundle", "verify", "corp.tar");
+    expect(stdout.match(/artifact/g)).toHaveLength(2);
+    const moments = [...stderr.matchAll(/^(.*)[Aa]s of (20[^,]*), fresh until/gm)].map(([, begin, at]) => [begin, at]);
+    const warned = ["warning: the trust data of corp is in bundle:corp.tar: ", moments[0]![1]];
+    expect(moments).toEqual([warned, ["", moments[0]![1]]]);
+  });
 });

@@ -27,7 +27,7 @@ export const bundleExtractCommand = defineCommand({
         const { out } = context;
         const asOf = options.asOf ?? context.now();
         const [reference] = chosenModules(bundle, [given]);
-        const covered = await bundleCoverage(context, session, bundle, reference!, options);
+        const covered = await bundleCoverage(context, session, bundle, reference!, { ...options, now: asOf });
         const report = await pull({
           runtime: { ...session.runtime, now: () => asOf },
           registry: bundle,

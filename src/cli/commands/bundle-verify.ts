@@ -41,7 +41,7 @@ export const bundleVerifyCommand = defineCommand({
         const reports: VerificationReport[] = [];
         await bundle.checkBlobs();
         for (const reference of chosenModules(bundle, references)) {
-          const covered = await bundleCoverage(context, session, bundle, reference, options);
+          const covered = await bundleCoverage(context, session, bundle, reference, { ...options, now: asOf });
           reports.push(
             await pull({
               runtime: { ...session.runtime, now: () => asOf },
