@@ -124,6 +124,20 @@ describe("a repository that is read to be published to", () => {
     await expect(load(simulator, floors)).resolves.toBeDefined();
   });
 
+  test("must list nothing older than the snapshot that was verified here", async () => {
+    const simulator = await TufSimulator.create();
+    const floors = memoryTufStore();
+    await simulator.publish("targets");
+    await simulator.publish("targets");
+    await simulator.client({ store: floors }).refresh();
+    simulator.targets.version = 1;
+    await simulator.publish("targets");
+    expect(await codeOf(() => load(simulator, floors))).toBe("METADATA_ROLLED_BACK");
+    simulator.targets.version = 3;
+    await simulator.publish("targets");
+    await expect(load(simulator, floors)).resolves.toBeDefined();
+  });
+
   test("must have the newest root that was verified here, or nothing is built upon it", async () => {
     const simulator = await TufSimulator.create();
     const floors = memoryTufStore();
