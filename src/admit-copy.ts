@@ -84,6 +84,7 @@ export class Admission {
       checkTargetRules(rules, {
         reference: name,
         role: candidate.signed?.target.role,
+        home: candidate.signed?.target.home,
         size,
         format: artifact?.format,
         verified: candidate.verified === "none" ? undefined : candidate.verified,

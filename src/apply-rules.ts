@@ -19,6 +19,7 @@ export function requireAllowedTarget({ name, trust, target, binding, found }: Re
   return checkTargetRules(trust.rules, {
     reference: name,
     role: target.role,
+    home: target.home,
     size: binding.module.length,
     format: delivers ? found?.format : undefined,
     verified: binding.verified,
@@ -50,11 +51,11 @@ export async function requireAllowedModule(
 export async function requireAllowedFile(
   rules: TrustRules | undefined,
   reference: string,
-  { role }: SignedTarget,
+  { role, home }: SignedTarget,
   module: { readonly size: number; readonly info: WasmInfo },
 ): Promise<Check[]> {
   if (rules === undefined) return [];
-  const early = checkTargetRules(rules, { reference, role, size: module.size });
+  const early = checkTargetRules(rules, { reference, role, home, size: module.size });
   return [...early, ...(await requireAllowedModule(rules, reference, { size: module.size, scan: module }))];
 }
 

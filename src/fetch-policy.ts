@@ -43,7 +43,8 @@ export async function fetchPolicy(options: FetchPolicyOptions): Promise<FetchedP
   const wanted = targetName(trust, reference.tag);
   const collection = await trust.source.open(trust.collection, { ...trust, names: [wanted], signal });
   const target = findTarget(collection, wanted, name);
-  if (trust.rules !== undefined) checkTargetRules(trust.rules, { reference: name, role: target.role });
+  const { role, home } = target;
+  if (trust.rules !== undefined) checkTargetRules(trust.rules, { reference: name, role, home });
   const blob = signedBlob(target, name);
   if (blob.size > MAX_POLICY_BYTES) {
     throw new FormatError("LIMIT_EXCEEDED", `${name} has ${blob.size} bytes; a policy has ${MAX_POLICY_BYTES} at most`);

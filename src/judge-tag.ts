@@ -42,7 +42,8 @@ export async function judgeTag(
     if (binding !== undefined) requireAllowedTarget({ ...tag, binding, found: tag.found });
     else {
       const size = signed === undefined ? undefined : target.length; // docker trust signs the manifest's length
-      checkTargetRules(rules, { reference: name, role: target.role, size, contract: signed?.contract });
+      const { role, home } = target;
+      checkTargetRules(rules, { reference: name, role, home, size, contract: signed?.contract });
     }
     const asking = { repository, collection: collection.name, reference: name };
     if (rules.widening === "approve" && approvals !== undefined) {

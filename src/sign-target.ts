@@ -111,7 +111,7 @@ function nextBinding(former: SignedTarget | undefined, wanted: WantedTarget): Ta
 
 /** Roles that the caller names are signed in, whatever another role says; of several it is not known which have it. */
 function isIn(former: SignedTarget, roles: readonly string[] | undefined): boolean {
-  return roles === undefined || roles.every((role) => role === former.role);
+  return roles === undefined || roles.every((role) => role === former.role || role === former.home);
 }
 
 function isSigned(former: SignedTarget, wanted: WantedTarget, binding: TargetBinding): boolean {

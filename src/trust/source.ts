@@ -39,6 +39,8 @@ export interface SignedTarget {
   readonly custom: JsonValue | undefined;
   /** The role that signed this mapping, e.g. `targets` or `targets/releases`. */
   readonly role: string;
+  /** Where that one is a hash bin, the role that has spread its names so, if its own keys have signed the bin. */
+  readonly home?: string | undefined;
 }
 
 /** Verified metadata of one collection at one moment. Pure, but for `authorities`: no other call does I/O. */

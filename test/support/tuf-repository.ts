@@ -287,8 +287,8 @@ export class TufSimulator {
     }));
   }
 
-  async delegateToBins(parent: string, bitLength: number, namePrefix: string): Promise<void> {
-    const pairs = [await newPair()];
+  async delegateToBins(parent: string, bitLength: number, namePrefix: string, by?: Pair[]): Promise<void> {
+    const pairs = by ?? [await newPair()];
     const succinct: SuccinctRoles = { ...roleKeys(pairs), bitLength, namePrefix };
     for (let bin = 0; bin < 2 ** bitLength; bin++) {
       const name = `${namePrefix}-${bin.toString(16).padStart(Math.ceil(bitLength / 4), "0")}`;

@@ -43,6 +43,8 @@ export interface TargetFacts {
   readonly reference: string;
   /** The role that signed the name; undefined where nobody did. */
   readonly role?: string | undefined;
+  /** The role whose hash bin that one is, signed by its keys: whoever may sign the one has signed the other. */
+  readonly home?: string | undefined;
   /** Signed length of the module in bytes. */
   readonly size?: number | undefined;
   readonly format?: string | undefined;
@@ -66,10 +68,10 @@ export interface ModuleFacts {
  * @throws {TrustError} POLICY_REFUSED
  */
 export function checkTargetRules(rules: TrustRules, facts: TargetFacts): Check[] {
-  const { role, format, verified, size, contract } = facts;
+  const { role, home, format, verified, size, contract } = facts;
   const checks: Check[] = [];
   if (rules.roles !== undefined && role !== undefined) {
-    if (!rules.roles.includes(role)) {
+    if (!rules.roles.includes(role) && (home === undefined || !rules.roles.includes(home))) {
       const reason = `it is signed by ${role}, not by ${either(rules.roles)}`;
       throw refused(rules, facts, "roles", reason, rules.roles, role);
     }

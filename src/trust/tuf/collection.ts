@@ -10,6 +10,7 @@ import type { VerifiedRole } from "../../tuf/trusted-set.ts";
 import type { VerifiedState } from "../../tuf/verified-state.ts";
 import type { KeyReport, RoleReport, SignedTarget, TrustedCollection } from "../source.ts";
 import { tufAuthorities } from "./authorities.ts";
+import { homesOf } from "./homes.ts";
 
 /** Roles of one collection that are loaded to list it: PEP 458's 16,384 bins, and the rest. */
 const MAX_LISTED_ROLES = 20_000;
@@ -35,9 +36,11 @@ export async function tufCollection(options: TufCollectionOptions): Promise<Trus
   else for (const name of names) await state.find(name);
   const { roles: verified, warnings } = state.report();
   const root = (verified[0] as VerifiedRole<Root>).document.signed;
+  const reports = await Promise.all(verified.map((role) => roleReport(role, root)));
+  const homes = await homesOf(state, verified, reports);
   return {
     name: options.name,
-    roles: await Promise.all(verified.map((role) => roleReport(role, root))),
+    roles: reports,
     rootKeys: await keyReports(root.roles.get("root")!.keyIds.flatMap((id) => root.keys.get(id) ?? [])),
     firstUse: options.firstUse,
     checkedAt: state.checkedAt,
@@ -45,9 +48,9 @@ export async function tufCollection(options: TufCollectionOptions): Promise<Trus
     warnings: [...options.warnings, ...warnings, ...roles.warnings()],
     find: (name) => {
       const found = roles.find(name);
-      return found && signedTarget(found);
+      return found && signedTarget(found, homes);
     },
-    list: () => roles.list().map(signedTarget),
+    list: () => roles.list().map((found) => signedTarget(found, homes)),
     authorities: (name) => tufAuthorities(state, name),
   };
 }
@@ -166,7 +169,7 @@ export async function keyReports(keys: readonly TufKey[]): Promise<KeyReport[]> 
   return reports;
 }
 
-function signedTarget({ path, file, role }: FoundTarget): SignedTarget {
+function signedTarget({ path, file, role }: FoundTarget, homes: ReadonlyMap<string, string>): SignedTarget {
   const { sha256, sha512 } = file.hashes;
   const { length, custom } = file;
   if (sha256 === undefined && sha512 === undefined) {
@@ -180,7 +183,9 @@ function signedTarget({ path, file, role }: FoundTarget): SignedTarget {
       },
     );
   }
-  return { name: path, length, hashes: { ...(sha256 && { sha256 }), ...(sha512 && { sha512 }) }, custom, role };
+  const home = homes.get(role);
+  const hashes = { ...(sha256 && { sha256 }), ...(sha512 && { sha512 }) };
+  return { name: path, length, hashes, custom, role, ...(home && { home }) };
 }
 
 function tooManyRoles(): FormatError {

@@ -45,6 +45,14 @@ describe("rules before the download", () => {
     }
   });
 
+  it("take a hash bin for the role whose bin it is, since collections move to bins by themselves", () => {
+    const facts = { reference, role: "releases-bin-0e", home: "releases" };
+    expect(checkTargetRules(rules({ roles: ["releases"] }), facts)).toMatchObject([{ check: "policy-role" }]);
+    expect(checkTargetRules(rules({ roles: ["releases-bin-0e"] }), facts)).toMatchObject([{ check: "policy-role" }]);
+    expect(refused(() => checkTargetRules(rules({ roles: ["targets"] }), facts)).details["got"]).toBe(facts.role);
+    refused(() => checkTargetRules(rules({ roles: ["releases"] }), { reference, role: facts.role })); // others' keys
+  });
+
   it("demand a signed artifact, an allowed layout and a size that was signed", () => {
     const all = rules({ verified: "artifact", formats: ["cncf-wasm-v0"], maxSize: 10 });
     const good = { reference, verified: "artifact", format: "cncf-wasm-v0", size: 10 } as const;

@@ -13,7 +13,7 @@ import {
   type TufSourceOptions,
 } from "../../../src/trust/tuf/source.ts";
 import { fakeTransport } from "../../support/fake-transport.ts";
-import { NOW, TufSimulator } from "../../support/tuf-repository.ts";
+import { newPair, NOW, TufSimulator, type Pair } from "../../support/tuf-repository.ts";
 
 const runtime = {
   transport: () => Promise.reject(new Error("no network here")),
@@ -123,6 +123,42 @@ describe("a TUF repository as trust source", () => {
     const names = opened.list().map(({ name }) => name);
     expect(names.filter((name) => name === "everywhere")).toHaveLength(1);
     for (const { name, role } of opened.list()) expect(name === "everywhere" || name === `only/${role}`).toBe(true);
+  });
+
+  it("tells whose hash bins those are that a role has signed by its own keys, and no others", async () => {
+    const homeIn = async (by: (repository: TufSimulator) => Promise<Pair[]>, parent = "team") => {
+      const repository = await honest();
+      await repository.delegateToBins(parent, 1, "bin", await by(repository));
+      for (const bin of ["bin-0", "bin-1"]) await repository.addTarget(bin, "team/x", bin);
+      await repository.publish("bin-0", "bin-1", "team", "targets");
+      const all = await source(repository, { anchor: repository.anchor }).open("acme/app", refuse);
+      const one = await source(repository, { anchor: repository.anchor }).open("acme/app", {
+        ...refuse,
+        names: ["team/x"],
+      });
+      const found = one.find("team/x");
+      expect(found?.role).toMatch(/^bin-[01]$/);
+      expect(all.find("team/x")).toEqual(found);
+      return found?.home;
+    };
+    expect(await homeIn(async ({ signers }) => signers.get("team")!)).toBe("team");
+    expect(await homeIn(async ({ signers }) => signers.get("targets")!, "targets")).toBe("targets");
+    expect(await homeIn(async ({ signers }) => [...signers.get("team")!, await newPair()])).toBe("team");
+    expect(await homeIn(async () => [await newPair()])).toBeUndefined();
+    expect(await homeIn(async ({ signers }) => signers.get("targets")!)).toBeUndefined();
+    const wantsTwo = async (repository: TufSimulator): Promise<Pair[]> => {
+      const [first] = repository.signers.get("team")!;
+      const pairs = [first!, await newPair()];
+      repository.signers.set("team", pairs);
+      const role = repository.roles.get("targets")!.delegations!.roles[0]!;
+      const roles = [{ ...role, keyIds: pairs.map(({ key }) => key.id), threshold: 2 }];
+      const keys = new Map(pairs.map(({ key }) => [key.id, key]));
+      repository.changeDelegations("targets", (former) => ({ ...former, keys, roles }));
+      return [first!];
+    };
+    expect(await homeIn(wantsTwo)).toBeUndefined();
+    const opened = await source(await honest(), { anchor: undefined }).open("acme/app", { firstUse: "accept" });
+    expect(opened.find("team/v2")).not.toHaveProperty("home");
   });
 
   it("answers for other names where one delegated role cannot be had, and fails for those behind it", async () => {
