@@ -289,6 +289,24 @@ describe("attacks on staged changes (A16)", () => {
   });
 
   test.each([
+    ["a snapshot", (text: string) => text.replace('"targets":', '"snapshot":'), "METADATA_INVALID"],
+    ["a timestamp", (text: string) => text.replace('"targets":', '"timestamp":'), "METADATA_INVALID"],
+    ["a second list", (text: string) => text.replace("{", '{"Documents":{},'), "METADATA_INVALID"],
+    ["a second reset", (text: string) => text.replace("{", '{"Reset":[],'), "METADATA_INVALID"],
+    ["a fraction", (text: string) => text.replace('"version":2', '"version":2.5'), "JSON_INVALID"],
+  ])("refuses %s in a staged file, and signs what was there", async (_, tamper, code) => {
+    const { rig, staging } = await quorum(1, 1);
+    await stageChanges(rig.access, staging, () => [add("x")], environment([]));
+    const whole = staging.content!;
+    const tampered = tamper(utf8Decode(whole));
+    expect(tampered).not.toBe(utf8Decode(whole));
+    staging.content = utf8Encode(tampered);
+    expect(await codeOf(() => reviewStaged(rig.access, staging, environment([])))).toBe(code);
+    staging.content = whole;
+    expect((await signAs(rig, staging, rig.targets)).missing).toEqual([]);
+  });
+
+  test.each([
     "",
     "{}",
     '{"documents":{}}',
