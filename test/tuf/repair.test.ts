@@ -194,6 +194,23 @@ describe("revocation", () => {
 });
 
 describe("a revoked key", () => {
+  test("of hash bins goes from all of them", async () => {
+    const [bins, other] = (await people(2)) as [Person, Person];
+    const rig = await Rig.make();
+    const spread = { action: "bins", delegator: "targets", namePrefix: "bin", bitLength: 2 } as const;
+    await rig.publish([add("app/v1")]);
+    await rig.publish([{ ...spread, keys: [bins.key], threshold: 1 }], [...rig.all, bins]);
+    const fingerprint = await fingerprintOf(bins);
+    const changes = (draft: TufDraft) => revocation(draft, { fingerprint, replacement: other.key });
+    expect(await changes(TufDraft.of(await readBase(rig.access, undefined)))).toEqual([
+      { action: "keys", role: "bin-0", delegator: "targets", add: [other.key], remove: [bins.key.id] },
+    ]);
+    await publishChanges(rig.access, changes, environment([...rig.all, other]));
+    const role = (await rig.find("app/v1"))!.role;
+    expect(role).toMatch(/^bin-/);
+    expect(await codeOf(() => rig.publish([add("app/v1", role, "v2")], [bins, rig.online]))).toBe("KEY_MISSING");
+  });
+
   test("gives its place to a key that the role may have already, beside keys that nothing can be made of", async () => {
     const [spare] = (await people(1)) as [Person];
     const rig = await Rig.make();
