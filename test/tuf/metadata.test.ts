@@ -13,6 +13,7 @@ import {
   type Targets,
 } from "../../src/tuf/metadata.ts";
 import { excerptMeta, excerptTargets, MIN_INDEXED_BYTES } from "../../src/tuf/entry-index.ts";
+import { codeOf } from "../support/error-code.ts";
 import { TufSimulator } from "../support/tuf-repository.ts";
 
 async function documents(): Promise<Record<MetadataType | "team" | "bins", Bytes>> {
@@ -139,6 +140,17 @@ describe("reading", () => {
       expect(() => decodeMetadata(bytes, type)).toThrow(expect.objectContaining({ code: "METADATA_INVALID" }));
     });
   }
+
+  it.each([
+    ["a fraction in a field that nobody knows", '"signed":{"x":1.5,', "JSON_INVALID"],
+    ["a second signed", '"Signed":{},"signed":{', "METADATA_INVALID"],
+    ["second signatures", '"Signatures":[],"signed":{', "METADATA_INVALID"],
+  ])("refuses %s", async (_, text, code) => {
+    const { timestamp } = await documents();
+    const tampered = utf8Encode(utf8Decode(timestamp).replace('"signed":{', text));
+    expect(() => decodeMetadata(timestamp, "timestamp")).not.toThrow();
+    expect(await codeOf(async () => decodeMetadata(tampered, "timestamp"))).toBe(code);
+  });
 
   it("refuses a private key in public metadata, and reads the empty one that old programs leave", async () => {
     const document = parseJson((await documents()).root);
